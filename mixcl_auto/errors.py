@@ -1,0 +1,25 @@
+"""What can go wrong, as exceptions that say what is wrong, where, and what to do."""
+
+
+class MixCLError(Exception):
+    """A problem of the data, the plan or the machine that the user can act on.
+
+    The message is one or a few lines: what is wrong, where (case, file, field), what to do. The command line
+    prints it and exits with code 1; anything else is a bug and keeps its traceback.
+    """
+
+
+class DataError(MixCLError):
+    """A raw file or dataset that can't be used as it is."""
+
+
+class PlanError(MixCLError):
+    """A plan that is malformed or that contradicts the data or an earlier run."""
+
+
+class RunError(MixCLError):
+    """A training, prediction or report that can't start or go on."""
+
+
+class WeightsError(MixCLError):
+    """Weights that do not fit the network they were given for."""
