@@ -1,0 +1,1 @@
+"""Files: the workspace's paths, images, raw datasets, the cache, checkpoints."""

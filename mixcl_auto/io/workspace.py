@@ -1,0 +1,196 @@
+"""The one place that spells a path of the workspace."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def fraction_name(fraction: float) -> str:
+    """How a label fraction is spelt in paths: ``fraction_0.05``, ``fraction_1``."""
+    return f"fraction_{fraction:g}"
+
+
+@dataclass(frozen=True)
+class PretrainFolder:
+    """``results/<plan>/pretrain/<name>``."""
+
+    path: Path
+
+    @property
+    def run(self) -> Path:
+        """The run's record."""
+        return self.path / "run.json"
+
+    @property
+    def plan(self) -> Path:
+        """The plan as used, with edits."""
+        return self.path / "plan.json"
+
+    @property
+    def encoder(self) -> Path:
+        """The final encoder, named as MONAI names it."""
+        return self.path / "encoder.safetensors"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The training state to resume from."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def log(self) -> Path:
+        """Losses, one row per step."""
+        return self.path / "log.csv"
+
+    @property
+    def timing(self) -> Path:
+        """Rates and waiting, apart from the log, which is the same for the same seed."""
+        return self.path / "timing.csv"
+
+    @property
+    def curves(self) -> Path:
+        """The log as a picture."""
+        return self.path / "progress.png"
+
+
+@dataclass(frozen=True)
+class FinetuneFolder:
+    """``results/<plan>/finetune/<Dataset>/<init>/fraction_f/fold_k/seed_s``."""
+
+    path: Path
+
+    @property
+    def run(self) -> Path:
+        """The run's record with the plan as used."""
+        return self.path / "run.json"
+
+    @property
+    def weights(self) -> Path:
+        """The final network."""
+        return self.path / "model.safetensors"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The training state to resume from."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def log(self) -> Path:
+        """Losses, one row per step."""
+        return self.path / "log.csv"
+
+    @property
+    def timing(self) -> Path:
+        """Rates and waiting."""
+        return self.path / "timing.csv"
+
+    @property
+    def curves(self) -> Path:
+        """The log as a picture."""
+        return self.path / "progress.png"
+
+    @property
+    def predictions(self) -> Path:
+        """Label maps of the held-out cases, each on its source grid."""
+        return self.path / "predictions"
+
+    @property
+    def scores(self) -> Path:
+        """One row per held-out case and organ; its presence means that the run is finished."""
+        return self.path / "scores.csv"
+
+
+@dataclass(frozen=True)
+class ReportFolder:
+    """``results/<plan>/report``."""
+
+    path: Path
+
+    @property
+    def page(self) -> Path:
+        """The HTML page."""
+        return self.path / "index.html"
+
+    @property
+    def figures(self) -> Path:
+        """Pictures."""
+        return self.path / "figures"
+
+    def table(self, name: str, suffix: str) -> Path:
+        """Table ``table1`` or ``table2`` as ``md``, ``csv`` or ``tex``."""
+        return self.path / f"{name}.{suffix}"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One folder that holds a project."""
+
+    root: Path
+
+    @property
+    def raw_data(self) -> Path:
+        """The user's scans; never written to, but for the ``dataset.json`` that ``convert`` makes."""
+        return self.root / "raw_data"
+
+    @property
+    def plans(self) -> Path:
+        """Plans and what they rest on."""
+        return self.root / "plans"
+
+    @property
+    def preprocessed(self) -> Path:
+        """The cache."""
+        return self.root / "preprocessed"
+
+    @property
+    def results(self) -> Path:
+        """Runs and reports."""
+        return self.root / "results"
+
+    def plan(self, name: str) -> Path:
+        """The plan of that stem."""
+        return self.plans / f"{name}.json"
+
+    def fingerprint(self, dataset: str) -> Path:
+        """A dataset's fingerprint."""
+        return self.plans / "fingerprints" / f"{dataset}.json"
+
+    def split(self, dataset: str) -> Path:
+        """A dataset's folds."""
+        return self.plans / "splits" / f"{dataset}.json"
+
+    def cache(self, dataset: str, preprocess_hash: str) -> Path:
+        """The cached cases of a dataset under one preprocess section."""
+        return self.preprocessed / dataset / preprocess_hash
+
+    def cached_case(self, dataset: str, preprocess_hash: str, case: str) -> Path:
+        """The folder of one cached case."""
+        return self.cache(dataset, preprocess_hash) / case
+
+    def plan_results(self, plan: str) -> Path:
+        """Everything that was run under a plan."""
+        return self.results / plan
+
+    def pretrain(self, plan: str, name: str) -> PretrainFolder:
+        """One pre-training."""
+        return PretrainFolder(self.plan_results(plan) / "pretrain" / name)
+
+    def finetune(
+        self, plan: str, dataset: str, init: str, fraction: float, fold: int, seed: int
+    ) -> FinetuneFolder:
+        """One fine-tuning."""
+        folder = self.plan_results(plan) / "finetune" / dataset / init / fraction_name(fraction)
+        return FinetuneFolder(folder / f"fold_{fold}" / f"seed_{seed}")
+
+    def finetune_runs(self, plan: str) -> list[FinetuneFolder]:
+        """All fine-tunings of a plan that have started, sorted by path."""
+        pattern = "finetune/*/*/fraction_*/fold_*/seed_*/run.json"
+        return [FinetuneFolder(run.parent) for run in sorted(self.plan_results(plan).glob(pattern))]
+
+    def pretrain_runs(self, plan: str) -> list[PretrainFolder]:
+        """All pre-trainings of a plan that have started, sorted by name."""
+        return [
+            PretrainFolder(run.parent) for run in sorted(self.plan_results(plan).glob("pretrain/*/run.json"))
+        ]
+
+    def report(self, plan: str) -> ReportFolder:
+        """The report on a plan."""
+        return ReportFolder(self.plan_results(plan) / "report")

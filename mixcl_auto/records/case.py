@@ -1,0 +1,55 @@
+"""A case: one scan with its label map, in the raw data and in the cache."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from mixcl_auto.records.record import Record
+
+Role = Literal["pretrain", "target", "both"]
+
+
+class RawCase(Record):
+    """Where a case's files lie; nothing is copied or renamed."""
+
+    id: str
+    image: Path
+    label: Path | None
+    patient: str
+
+
+class RawDataset(Record):
+    """A raw dataset as its ``dataset.json`` and folders describe it."""
+
+    name: str
+    role: Role
+    channel_name: str = "CT"
+    labels: dict[str, int]
+    """Organ name to label value, without the background (0)."""
+    cases: tuple[RawCase, ...]
+
+
+class Geometry(Record):
+    """The voxel grid of a file as ITK reads it: axes (i, j, k) of the file, physical space LPS."""
+
+    size: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    origin_mm: tuple[float, float, float]
+    direction: tuple[float, ...] = Field(min_length=9, max_length=9)
+    orientation: str
+    """Three letters such as ``LPS``: where each axis of the file points, to the nearest body axis."""
+
+
+class CachedCase(Record):
+    """``case.json`` of the cache; written last, so that its presence means that the case is whole."""
+
+    id: str
+    key: str
+    """Hash of the contents of both files, the plan's preprocess section and the cache's format version."""
+    patient: str
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    source: Geometry
+    label_voxels: dict[int, int]
+    """Label value (background included) to its number of voxels on the resampled grid."""

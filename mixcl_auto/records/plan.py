@@ -1,0 +1,243 @@
+"""The plan: the whole recipe of a project, one section per stage."""
+
+import math
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mixcl_auto.errors import PlanError
+from mixcl_auto.records.case import Role
+from mixcl_auto.records.record import Record
+
+Positive = Annotated[int, Field(gt=0)]
+NonNegative = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Side = Annotated[int, Field(ge=16, multiple_of=16)]
+Term = Literal["identity", "label", "reconstruction"]
+
+PLAN_VERSION: Literal[1] = 1
+
+
+class PreprocessPlan(Record):
+    """The grid and the values of the cache. A change here means another cache."""
+
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.5, 1.5, 2.0)
+    window_hu: tuple[float, float] = (-150.0, 250.0)
+    distance_unit: Literal["voxel", "mm"] = "voxel"
+    """Unit of D in Eq. 7 (decision 11)."""
+    coordinates_per_class: Positive = 10_000
+    """Labelled voxels kept per case and class to centre patches on."""
+
+    @model_validator(mode="after")
+    def _window_is_ordered(self) -> Self:
+        if self.window_hu[0] >= self.window_hu[1]:
+            raise ValueError(f"window_hu must be (low, high) with low < high, got {self.window_hu}")
+        return self
+
+
+class NetworkPlan(Record):
+    """The backbone's size."""
+
+    backbone: Literal["unetr"] = "unetr"
+    patch_size: tuple[Side, Side, Side] = (96, 96, 96)
+    feature_size: Positive = 16
+    hidden_size: Positive = 768
+    mlp_size: Positive = 3072
+    heads: Positive = 12
+    layers: Annotated[int, Field(gt=0, multiple_of=4)] = 12
+
+    @model_validator(mode="after")
+    def _heads_divide_hidden(self) -> Self:
+        if self.hidden_size % self.heads:
+            raise ValueError(f"hidden_size {self.hidden_size} must be a multiple of heads {self.heads}")
+        return self
+
+
+class DatasetPlan(Record):
+    """A dataset as planned: which cases, which labels, and the files that hold its fingerprint and folds."""
+
+    name: str
+    role: Role
+    channel_name: str = "CT"
+    labels: dict[str, Positive]
+    cases: tuple[str, ...]
+    left_out: dict[str, str] = Field(default_factory=dict)
+    """Case id to the reason why ``--skip-invalid`` left it out."""
+    fingerprint: str
+    """Content hash of ``plans/fingerprints/<name>.json``."""
+    split: str | None = None
+    """Content hash of ``plans/splits/<name>.json``, for targets."""
+
+    @property
+    def is_target(self) -> bool:
+        """Whether models are fine-tuned on it."""
+        return self.role in ("target", "both")
+
+    @property
+    def is_pretrain(self) -> bool:
+        """Whether it belongs to the pre-training pool."""
+        return self.role in ("pretrain", "both")
+
+
+class TrainerPlan(Record):
+    """What both trainers share."""
+
+    iterations: Positive | None = None
+    epochs: Positive | None = None
+    """Instead of ``iterations``: passes over the cases."""
+    batch_size: Positive
+    """Global: split over the processes."""
+    learning_rate: PositiveFloat = 1e-4
+    weight_decay: NonNegativeFloat = 1e-5
+    warmup_iterations: NonNegative = 0
+    gradient_clip_norm: PositiveFloat | None = None
+    seed: NonNegative = 0
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    threads: Positive = 1
+    """CPU threads of the process; part of the recipe because sums depend on it."""
+    workers: NonNegative = 1
+    """Loader processes; results do not depend on it."""
+    foreground_fraction: Probability = 0.5
+    """Share of patches centred on a labelled voxel."""
+    checkpoint_every: Positive = 100
+    gradient_every: NonNegative = 0
+    """Steps between measurements of each term's share of the encoder's gradient norm; 0 is never."""
+
+    @model_validator(mode="after")
+    def _one_unit_of_length(self) -> Self:
+        if (self.iterations is None) == (self.epochs is None):
+            raise ValueError("give either iterations or epochs, and the other as null")
+        return self
+
+    def total_iterations(self, cases: int) -> int:
+        """Optimiser steps for a training set of ``cases``."""
+        if self.iterations is not None:
+            return self.iterations
+        return (self.epochs or 0) * max(1, math.ceil(cases / self.batch_size))
+
+
+class PretrainPlan(TrainerPlan):
+    """MixCL: the objective (Eq. 2-7), the sampling of patches and their augmentation."""
+
+    iterations: Positive | None = 1000
+    batch_size: Positive = 6
+    without: tuple[Term, ...] = ()
+    """Terms left out, for Table 2."""
+    label_weight: NonNegativeFloat = 0.01
+    reconstruction_weight: NonNegativeFloat = 0.01
+    identity_reduction: Literal["sum", "mean_per_channel"] = "sum"
+    off_diagonal_weight: NonNegativeFloat = 0.0051
+    center: bool = True
+    reconstruction_reduction: Literal["mean", "sum"] = "mean"
+    temperature: PositiveFloat = 0.1
+    label_reduction: Literal["global", "per_anchor"] = "global"
+    label_level: Annotated[int, Field(ge=0, le=4)] = 1
+    voxels_per_class: Positive = 256
+    weight_mu: PositiveFloat = 8.0
+    weight_epsilon: PositiveFloat = 0.05
+    dataset_sampling: Literal["case", "sqrt", "dataset"] = "case"
+    same_image_probability: Probability = 0.5
+    """How often P2 comes from P1's own scan."""
+    match_classes: bool = True
+    """Whether a foreground P2 is centred on a class present in P1's patch (decision 13)."""
+    elastic_probability: Probability = 0.5
+    affine_probability: Probability = 0.5
+    rotation_degrees: NonNegativeFloat = 15.0
+    scale_range: tuple[PositiveFloat, PositiveFloat] = (0.85, 1.25)
+    elastic_displacement_voxels: NonNegativeFloat = 6.0
+    intensity_probability: Probability = 0.2
+    intensity_shift: NonNegativeFloat = 0.1
+    gamma_range: tuple[PositiveFloat, PositiveFloat] = (0.7, 1.5)
+    smoothing_sigma_voxels: tuple[PositiveFloat, PositiveFloat] = (0.5, 1.0)
+    noise_standard_deviation: NonNegativeFloat = 0.1
+    gradient_every: NonNegative = 50
+
+    @model_validator(mode="after")
+    def _something_is_left_to_learn(self) -> Self:
+        if len(set(self.without)) == 3:
+            raise ValueError("without names all three terms; leave at least one")
+        return self
+
+
+class FinetunePlan(TrainerPlan):
+    """Segmentation with Dice + cross-entropy (decision 17)."""
+
+    iterations: Positive | None = 2000
+    batch_size: Positive = 2
+    dice_over_batch: bool = False
+    dice_includes_background: bool = True
+    output_bias: Literal["default", "log_frequency"] = "default"
+    """Start of the output layer's bias in every arm; ``log_frequency`` helps small networks on small organs."""
+    rotation_probability: Probability = 0.2
+    flip_probability: Probability = 0.2
+    intensity_probability: Probability = 0.2
+    intensity_scale: NonNegativeFloat = 0.1
+    intensity_shift: NonNegativeFloat = 0.1
+
+
+class InferencePlan(Record):
+    """Sliding-window prediction and scoring."""
+
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    windows_per_batch: Positive = 2
+    surface_tolerance_mm: PositiveFloat = 2.0
+    """Tolerance of surface Dice."""
+
+
+class ExperimentPlan(Record):
+    """The grid that ``report`` expects and ``experiment`` runs."""
+
+    fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.05, 0.15, 0.5, 1.0)
+    folds: tuple[NonNegative, ...] = (0, 1, 2, 3, 4)
+    inits: tuple[str, ...] = ("scratch", "mixcl")
+    seeds: tuple[NonNegative, ...] = (0,)
+
+
+class Decision(Record):
+    """One planned field with the rule that set it and the measurement behind it."""
+
+    field: str
+    value: str
+    rule: str
+    reason: str
+
+
+class Plan(Record):
+    """Everything that changes a result."""
+
+    version: Literal[1] = PLAN_VERSION
+    description: str = ""
+    preset: str = ""
+    preprocess: PreprocessPlan = PreprocessPlan()
+    network: NetworkPlan = NetworkPlan()
+    datasets: tuple[DatasetPlan, ...] = ()
+    pretrain: PretrainPlan = PretrainPlan()
+    finetune: FinetunePlan = FinetunePlan()
+    inference: InferencePlan = InferencePlan()
+    experiment: ExperimentPlan = ExperimentPlan()
+    decisions: tuple[Decision, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def dataset(self, name: str) -> DatasetPlan:
+        """The dataset of that name.
+
+        Raises:
+            PlanError: if the plan has no such dataset; the message lists those it has.
+        """
+        for dataset in self.datasets:
+            if dataset.name == name:
+                return dataset
+        known = ", ".join(dataset.name for dataset in self.datasets) or "none"
+        raise PlanError(f"the plan has no dataset {name!r}; it has: {known}")
+
+    @property
+    def pool(self) -> tuple[DatasetPlan, ...]:
+        """The datasets to pre-train on."""
+        return tuple(dataset for dataset in self.datasets if dataset.is_pretrain)
+
+    @property
+    def targets(self) -> tuple[DatasetPlan, ...]:
+        """The datasets to fine-tune on."""
+        return tuple(dataset for dataset in self.datasets if dataset.is_target)

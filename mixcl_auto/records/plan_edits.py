@@ -1,0 +1,66 @@
+"""Edits of a plan from the command line, and the difference of two plans."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import ValidationError
+
+from mixcl_auto.errors import PlanError
+from mixcl_auto.records.plan import Plan
+from mixcl_auto.records.record import describe_mistakes
+
+EDITABLE_SECTIONS = ("preprocess", "network", "pretrain", "finetune", "inference", "experiment")
+
+
+def edit_plan(plan: Plan, edits: Iterable[str]) -> Plan:
+    """Apply edits of the form ``section.key=value`` (values are JSON; a bare word is a string).
+
+    Raises:
+        PlanError: naming every edit that is malformed, unknown or out of range.
+    """
+    document = plan.model_dump(mode="json")
+    mistakes = []
+    for edit in edits:
+        path, equals, text = edit.partition("=")
+        section, dot, key = path.strip().partition(".")
+        if not (equals and dot) or section not in EDITABLE_SECTIONS:
+            mistakes.append(
+                f"  {edit}: write SECTION.KEY=VALUE with a section of {', '.join(EDITABLE_SECTIONS)}"
+            )
+        elif key not in document[section]:
+            mistakes.append(f"  {edit}: {section} has no {key!r}; it has {', '.join(document[section])}")
+        else:
+            document[section][key] = _parse_value(text.strip())
+            _keep_one_length(document[section], key)
+    if mistakes:
+        raise PlanError("\n".join([f"{len(mistakes)} edit(s) can't be applied:", *mistakes]))
+    try:
+        return Plan.model_validate_json(json.dumps(document))
+    except ValidationError as problem:
+        raise PlanError(describe_mistakes(problem, "the edited plan")) from None
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _keep_one_length(section: dict[str, Any], key: str) -> None:
+    """Setting ``epochs`` unsets ``iterations`` and the reverse."""
+    other = {"epochs": "iterations", "iterations": "epochs"}.get(key)
+    if other is not None and section[key] is not None:
+        section[other] = None
+
+
+def plan_differences(first: Plan, second: Plan, sections: Iterable[str] = EDITABLE_SECTIONS) -> list[str]:
+    """One line per field of the given sections that differs, such as ``pretrain.seed: 0 and 1``."""
+    one, two = first.model_dump(mode="json"), second.model_dump(mode="json")
+    return [
+        f"{section}.{key}: {one[section][key]} and {two[section][key]}"
+        for section in sections
+        for key in one[section]
+        if one[section][key] != two[section][key]
+    ]

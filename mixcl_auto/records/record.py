@@ -1,0 +1,51 @@
+"""The base of all records: frozen, strict about keys, hashed by content."""
+
+import hashlib
+import json
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mixcl_auto.errors import DataError, MixCLError
+
+
+class Record(BaseModel):
+    """A frozen value that refuses unknown keys and non-finite numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+    def to_json(self) -> str:
+        """This record as indented JSON that ends in a newline."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes, *, source: str, error: type[MixCLError] = DataError) -> Self:
+        """Read a record, reporting every mistake at once with its path.
+
+        Args:
+            text: the JSON document.
+            source: what the error should name, usually the file.
+            error: the exception to raise.
+
+        Raises:
+            MixCLError: of the class ``error``, one line per mistake.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as problem:
+            raise error(describe_mistakes(problem, source)) from None
+
+
+def describe_mistakes(problem: ValidationError, source: str) -> str:
+    """All mistakes of a document, one line each with the path of the field."""
+    lines = [
+        f"  {'.'.join(map(str, mistake['loc'])) or '(document)'}: {mistake['msg']}"
+        for mistake in problem.errors()
+    ]
+    return "\n".join([f"{source}: {len(lines)} mistake(s); correct these fields:", *lines])
+
+
+def content_hash(record: BaseModel) -> str:
+    """The first 12 hexadecimal digits of the SHA-256 of the record's canonical JSON."""
+    canonical = json.dumps(record.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]

@@ -1,0 +1,66 @@
+"""What a training run was: written at its start, completed at its end."""
+
+from typing import Literal
+
+from mixcl_auto.records.plan import Plan
+from mixcl_auto.records.record import Record
+
+
+class Environment(Record):
+    """The software and the machine that a run used."""
+
+    mixcl_auto: str
+    torch: str
+    python: str
+    device: str
+    precision: str
+    threads: int
+
+
+class LoadedWeights(Record):
+    """Which of the network's encoder parameters came from a file, exactly."""
+
+    source: str
+    """A pre-training's name or a file."""
+    sha256: str
+    loaded: tuple[str, ...]
+    interpolated: tuple[str, ...] = ()
+    """Loaded after interpolation to another patch size."""
+    ignored: tuple[str, ...] = ()
+    """In the file, but not a part of the encoder."""
+
+
+class PretrainRun(Record):
+    """``run.json`` of a pre-training."""
+
+    name: str
+    plan: Plan
+    status: Literal["running", "finished"]
+    environment: Environment
+    parameters: int
+    iterations: int
+    encoder_sha256: str | None = None
+    """Of ``encoder.safetensors``, once finished."""
+
+
+class FinetuneRun(Record):
+    """``run.json`` of a fine-tuning."""
+
+    dataset: str
+    init: str
+    """``scratch``, a pre-training's name, or the stem of a weights file."""
+    without: tuple[str, ...] = ()
+    """Terms that the pre-training behind ``init`` left out, for Table 2."""
+    fraction: float
+    fold: int
+    seed: int
+    plan: Plan
+    status: Literal["running", "trained", "finished"]
+    """``trained``: weights are final, prediction or scoring is not; ``finished``: ``scores.csv`` is there."""
+    environment: Environment
+    weights: LoadedWeights | None
+    """Absent for ``scratch``."""
+    training_cases: tuple[str, ...]
+    held_out_cases: tuple[str, ...]
+    parameters: int
+    iterations: int
