@@ -169,7 +169,7 @@ class FinetunePlan(TrainerPlan):
     dice_over_batch: bool = False
     dice_includes_background: bool = True
     output_bias: Literal["default", "log_frequency"] = "default"
-    """Start of the output layer's bias in every arm; ``log_frequency`` helps small networks on small organs."""
+    """Start of the output layer's bias, in every arm; ``log_frequency`` helps small networks."""
     rotation_probability: Probability = 0.2
     flip_probability: Probability = 0.2
     intensity_probability: Probability = 0.2
