@@ -71,6 +71,11 @@ class DatasetPlan(Record):
     """Content hash of ``plans/splits/<name>.json``, for targets."""
 
     @property
+    def class_count(self) -> int:
+        """Output channels of a network for it: the background and every value up to the largest label."""
+        return 1 + max(self.labels.values(), default=0)
+
+    @property
     def is_target(self) -> bool:
         """Whether models are fine-tuned on it."""
         return self.role in ("target", "both")
