@@ -1,0 +1,293 @@
+"""Eq. 2: L = L_id + alpha * L_label + beta * L_recon, for one batch of patch pairs.
+
+Two samples of a batch never mix in the label loss (decision 9): each forms its pairs alone, and the loss is
+the mean over the samples that have a positive pair. Nothing here waits for the device.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from mixcl_auto.losses.identity_consistency import (
+    IdentityReduction,
+    IdentityTerms,
+    cross_correlation,
+    identity_terms,
+)
+from mixcl_auto.losses.label_consistency import (
+    LabelReduction,
+    chance_value,
+    has_positive_pair,
+    label_consistency_loss,
+)
+from mixcl_auto.losses.pixel_sampling import class_column, sample_voxels, voxel_weights
+from mixcl_auto.losses.reconstruction import ReconstructionReduction, reconstruction_loss
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixCLSettings:
+    """The objective; the defaults are the paper's, or this project's decision where it prints none.
+
+    Attributes:
+        label_weight: alpha of Eq. 2.
+        reconstruction_weight: beta of Eq. 2.
+        identity_weight: of the first term, 1 in Eq. 2.
+        off_diagonal_weight: lambda of Eq. 4.
+        identity_reduction: ``sum`` over a level's channels or ``mean_per_channel``; levels are summed either
+            way.
+        center: centre the channels before Eq. 5.
+        temperature: tau of Eq. 6.
+        label_reduction: of Eq. 6.
+        label_level: the level whose embeddings enter Eq. 6, from zero.
+        voxels_per_class: r, per class and patch.
+        weight_mu: mu of Eq. 7, in the unit of the distances.
+        weight_epsilon: epsilon of Eq. 7.
+        reconstruction_reduction: ``mean`` over voxels, averaged over the three reconstructions; or ``sum``
+            over a patch's voxels and the three reconstructions, averaged over the batch.
+        identity: whether the first term is computed (Table 2).
+        label: whether the second is.
+        reconstruction: whether the third is.
+    """
+
+    label_weight: float = 0.01
+    reconstruction_weight: float = 0.01
+    identity_weight: float = 1.0
+    off_diagonal_weight: float = 0.0051
+    identity_reduction: IdentityReduction = "sum"
+    center: bool = True
+    temperature: float = 0.1
+    label_reduction: LabelReduction = "global"
+    label_level: int = 1
+    voxels_per_class: int = 256
+    weight_mu: float = 8.0
+    weight_epsilon: float = 0.05
+    reconstruction_reduction: ReconstructionReduction = "mean"
+    identity: bool = True
+    label: bool = True
+    reconstruction: bool = True
+
+    def __post_init__(self) -> None:
+        if not (self.identity or self.label or self.reconstruction):
+            raise ValueError("at least one of identity, label and reconstruction must be on, got none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixCLTargets:
+    """What a batch's outputs are compared with.
+
+    Attributes:
+        patch_1: undistorted patches P1 in [0, 1], (B, 1, X, Y, Z).
+        patch_2: the same for P2.
+        labels_1: label maps of P1 at full resolution, integers, (B, X, Y, Z).
+        labels_2: the same for P2.
+        distances_1: D of Eq. 7 for each voxel of P1, (B, X, Y, Z).
+        distances_2: the same for P2.
+        class_counts: each sample's number of classes, background included: that of its dataset.
+        generators: each sample's source of randomness, on the tensors' device.
+    """
+
+    patch_1: Tensor
+    patch_2: Tensor
+    labels_1: Tensor
+    labels_2: Tensor
+    distances_1: Tensor
+    distances_2: Tensor
+    class_counts: Sequence[int]
+    generators: Sequence[torch.Generator]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixCLTerms:
+    """Eq. 2 and its parts, 0-d tensors on the device; a term that is switched off is 0.
+
+    Attributes:
+        total: Eq. 2, what training minimises.
+        identity: L_id before its weight. Like the next two it carries the graph, so that a term's share of
+            the gradient can be measured.
+        label: L_label before its weight.
+        reconstruction: L_recon before its weight.
+        identity_per_level: each level's part of ``identity``, detached.
+        identity_diagonal_per_level: sum_i (1 - C_ii)^2 / C of each level, detached.
+        label_chance: what ``label`` would be with all embeddings equal; NaN when no sample has a positive
+            pair.
+        label_samples: how many samples have a positive pair; the others were skipped.
+    """
+
+    total: Tensor
+    identity: Tensor
+    label: Tensor
+    reconstruction: Tensor
+    identity_per_level: tuple[Tensor, ...]
+    identity_diagonal_per_level: tuple[Tensor, ...]
+    label_chance: Tensor
+    label_samples: Tensor
+
+
+def mixcl_loss(
+    *,
+    embeddings_1: Sequence[Tensor | None],
+    embeddings_1_prime: Sequence[Tensor | None],
+    embedding_2: Tensor | None,
+    reconstructions: Sequence[Tensor] | None,
+    targets: MixCLTargets,
+    settings: MixCLSettings,
+) -> MixCLTerms:
+    """Eq. 2 for one batch, from a network's outputs.
+
+    Args:
+        embeddings_1: Z1 at every level, (B, C_l, X_l, Y_l, Z_l); None where the terms that are on need no
+            embedding.
+        embeddings_1_prime: Z1' at every level, likewise.
+        embedding_2: Z2 at the label level; None without the label term.
+        reconstructions: those of view 1, view 1' and view 2; None without the reconstruction term.
+        targets: the batch.
+        settings: the objective.
+
+    Raises:
+        ValueError: for an output that a term needs and the network left out, or tensors that do not fit.
+    """
+    zero = targets.patch_1.new_zeros((), dtype=torch.float32)
+    levels: list[IdentityTerms] = []
+    identity, label, reconstruction = zero, zero, zero
+    label_chance, label_samples = torch.full_like(zero, torch.nan), torch.zeros_like(zero, dtype=torch.int64)
+    if settings.identity:
+        levels = _identity_levels(embeddings_1, embeddings_1_prime, settings)
+        identity = torch.stack([level.loss for level in levels]).sum()
+    if settings.label:
+        embedding_1 = _needed(embeddings_1[settings.label_level], "embeddings_1 at the label level")
+        embedding_2 = _needed(embedding_2, "embedding_2")
+        label, label_chance, label_samples = _label_term(embedding_1, embedding_2, targets, settings)
+    if settings.reconstruction:
+        reconstruction = _reconstruction_term(_needed(reconstructions, "reconstructions"), targets, settings)
+    return MixCLTerms(
+        total=settings.identity_weight * identity
+        + settings.label_weight * label
+        + settings.reconstruction_weight * reconstruction,
+        identity=identity,
+        label=label,
+        reconstruction=reconstruction,
+        identity_per_level=tuple(level.loss.detach() for level in levels),
+        identity_diagonal_per_level=tuple(level.diagonal for level in levels),
+        label_chance=label_chance,
+        label_samples=label_samples,
+    )
+
+
+def voxel_rows(embedding: Tensor) -> Tensor:
+    """An embedding (B, C, X, Y, Z) as (B*X*Y*Z, C); a view if channels-last or a batch of one."""
+    return embedding.permute(0, 2, 3, 4, 1).flatten(0, 3)
+
+
+def reduce_to_grid(volume: Tensor, grid: Sequence[int]) -> Tensor:
+    """Take a full-resolution volume to a level's grid by nearest neighbour, as a view.
+
+    A level's voxel covers s voxels along an axis; of those the nearest to its centre is taken, the lower of
+    two.
+
+    Args:
+        volume: (B, X, Y, Z).
+        grid: the level's size, three numbers that divide X, Y and Z.
+
+    Raises:
+        ValueError: for a grid that does not divide the volume.
+    """
+    size = volume.shape[1:]
+    if len(size) != len(grid) or any(full % part for full, part in zip(size, grid, strict=True)):
+        raise ValueError(f"grid must divide the volume's {tuple(size)}, got {tuple(grid)}")
+    strides = [full // part for full, part in zip(size, grid, strict=True)]
+    return volume[(slice(None), *(slice((stride - 1) // 2, None, stride) for stride in strides))]
+
+
+def _identity_levels(
+    embeddings_1: Sequence[Tensor | None],
+    embeddings_1_prime: Sequence[Tensor | None],
+    settings: MixCLSettings,
+) -> list[IdentityTerms]:
+    """Eq. 4 at every level."""
+    terms = []
+    for level, (z, z_prime) in enumerate(zip(embeddings_1, embeddings_1_prime, strict=True)):
+        z, z_prime = _needed(z, f"embeddings_1[{level}]"), _needed(z_prime, f"embeddings_1_prime[{level}]")
+        correlation = cross_correlation(voxel_rows(z), voxel_rows(z_prime), center=settings.center)
+        terms.append(
+            identity_terms(
+                correlation,
+                off_diagonal_weight=settings.off_diagonal_weight,
+                reduction=settings.identity_reduction,
+            )
+        )
+    return terms
+
+
+def _label_term(
+    embedding_1: Tensor, embedding_2: Tensor, targets: MixCLTargets, settings: MixCLSettings
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Eq. 6 for a batch: the mean loss and chance over samples with a positive pair, and their number."""
+    grid = embedding_1.shape[2:]
+    labels_1, labels_2 = reduce_to_grid(targets.labels_1, grid), reduce_to_grid(targets.labels_2, grid)
+    distances_1 = reduce_to_grid(targets.distances_1, grid)
+    distances_2 = reduce_to_grid(targets.distances_2, grid)
+    losses, chances, positives = [], [], []
+    for b, (count, generator) in enumerate(zip(targets.class_counts, targets.generators, strict=True)):
+        z_1, sampled_1 = _draw(embedding_1[b], labels_1[b], distances_1[b], count, generator, settings)
+        z_2, sampled_2 = _draw(embedding_2[b], labels_2[b], distances_2[b], count, generator, settings)
+        reduction = settings.label_reduction
+        losses.append(
+            label_consistency_loss(
+                z_1, z_2, sampled_1, sampled_2, temperature=settings.temperature, reduction=reduction
+            )
+        )
+        chances.append(chance_value(sampled_1, sampled_2, reduction=reduction))
+        positives.append(has_positive_pair(sampled_1, sampled_2))
+    if len(losses) != len(embedding_1):
+        raise ValueError(f"class_counts and generators must have one entry per sample, got {len(losses)}")
+    samples = torch.stack(positives).sum()
+    chance = torch.stack(chances).nansum() / samples
+    return torch.stack(losses).sum() / samples.clamp(min=1), chance, samples
+
+
+def _draw(
+    embedding: Tensor,
+    labels: Tensor,
+    distances: Tensor,
+    class_count: int,
+    generator: torch.Generator,
+    settings: MixCLSettings,
+) -> tuple[Tensor, Tensor]:
+    """Sampled embeddings (K * r, C) of one patch and their labels (K * r,), -1 where a class ran out."""
+    classes = range(class_count)
+    weights = voxel_weights(distances, mu=settings.weight_mu, epsilon=settings.weight_epsilon)
+    indices, validity = sample_voxels(
+        labels.flatten(),
+        weights.flatten(),
+        settings.voxels_per_class,
+        classes=classes,
+        generator=generator,
+    )
+    sampled = class_column(classes, labels.device).where(validity, -1)
+    return embedding.flatten(1).index_select(1, indices.flatten()).T, sampled.flatten()
+
+
+def _reconstruction_term(
+    reconstructions: Sequence[Tensor], targets: MixCLTargets, settings: MixCLSettings
+) -> Tensor:
+    """Eq. 3 over the three reconstructions, against P1, P1 and P2."""
+    reduction = settings.reconstruction_reduction
+    patches = (targets.patch_1, targets.patch_1, targets.patch_2)
+    losses = torch.stack(
+        [
+            reconstruction_loss(reconstruction, patch, reduction=reduction)
+            for reconstruction, patch in zip(reconstructions, patches, strict=True)
+        ]
+    )
+    return losses.mean() if reduction == "mean" else losses.sum() / len(targets.patch_1)
+
+
+def _needed(value: _Value | None, name: str) -> _Value:
+    if value is None:
+        raise ValueError(f"{name} must be given for the terms that are on, got None")
+    return value

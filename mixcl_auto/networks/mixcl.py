@@ -1,0 +1,134 @@
+"""The network of Fig. 1: encoder theta, projectors sigma and reconstructor phi over three views."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mixcl_auto.errors import PlanError
+from mixcl_auto.networks.backbone import Backbone
+from mixcl_auto.networks.projector import Projector
+
+
+class MixCLOutput(NamedTuple):
+    """What the losses need of three views.
+
+    Attributes:
+        embeddings_1: Z1 at every level, (B, 2c_l, X_l, Y_l, Z_l); without the identity term None at every
+            level but the label level.
+        embeddings_1_prime: Z1' at every level; without the identity term None at every level.
+        embedding_2: Z2 at the label level; None without the label term.
+        reconstructions: of views 1, 1' and 2, (B, 1, X, Y, Z) each; None without the reconstruction term.
+    """
+
+    embeddings_1: list[Tensor | None]
+    embeddings_1_prime: list[Tensor | None]
+    embedding_2: Tensor | None
+    reconstructions: tuple[Tensor, Tensor, Tensor] | None
+
+
+class _LevelEmbeddings(NamedTuple):
+    view_1: Tensor | None
+    view_1_prime: Tensor | None
+    view_2: Tensor | None
+
+
+class MixCLNetwork(nn.Module):
+    """A backbone with a projector per level.
+
+    All views go through the encoder as one batch, which is exact, since every norm is per sample. Where a
+    term is switched off, its projectors do not exist, views that serve no other term are not encoded, and
+    every parameter that then gets no gradient is frozen: no optimiser, weight decay or data-parallel reducer
+    touches it.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        label_level: int = 1,
+        identity: bool = True,
+        label: bool = True,
+        reconstruction: bool = True,
+    ) -> None:
+        """Add projectors to a backbone whose output has the image's channels.
+
+        Args:
+            backbone: theta and phi; its parameters are frozen where no term needs them.
+            label_level: the level whose embeddings enter the label term.
+            identity: whether the identity term is on.
+            label: whether the label term is on.
+            reconstruction: whether the reconstruction term is on.
+
+        Raises:
+            PlanError: when no term is on, the level does not exist, or a level to be projected has one voxel
+                only, which no norm over voxels can work on.
+        """
+        super().__init__()
+        if not (identity or label or reconstruction):
+            raise PlanError(
+                "pretrain needs at least one of identity, label and reconstruction; switch one on"
+            )
+        if not 0 <= label_level < len(backbone.levels):
+            raise PlanError(
+                f"pretrain.label_level must be from 0 to {len(backbone.levels) - 1}, got {label_level}"
+            )
+        self.backbone = backbone
+        self.label_level = label_level
+        self.identity, self.label, self.reconstruction = identity, label, reconstruction
+        projected = range(len(backbone.levels)) if identity else [label_level] if label else []
+        self.projectors = nn.ModuleDict({str(level): self._projector(level) for level in projected})
+        self._freeze_what_no_term_reaches()
+
+    def forward(self, view_1: Tensor, view_1_prime: Tensor, view_2: Tensor) -> MixCLOutput:
+        """Embed and reconstruct three views, (B, 1, X, Y, Z) each."""
+        # View 1 in the middle: identity needs the first two, label the last two, both of them slices.
+        views = [view_1]
+        if self.identity or self.reconstruction:
+            views.insert(0, view_1_prime)
+        if self.label or self.reconstruction:
+            views.append(view_2)
+        maps = self.backbone.encode(torch.cat(views))
+        embedded = [self._embed(level, level_map, len(view_1)) for level, level_map in enumerate(maps)]
+        return MixCLOutput(
+            embeddings_1=[level.view_1 for level in embedded],
+            embeddings_1_prime=[level.view_1_prime for level in embedded],
+            embedding_2=embedded[self.label_level].view_2,
+            reconstructions=self._reconstruct(maps) if self.reconstruction else None,
+        )
+
+    def _embed(self, level: int, level_map: Tensor, batch: int) -> _LevelEmbeddings:
+        """Project the views that the terms need at a level."""
+        if str(level) not in self.projectors:
+            return _LevelEmbeddings(None, None, None)
+        with_view_2 = self.label and level == self.label_level
+        start = 0 if self.identity else len(level_map) - 2 * batch
+        stop = len(level_map) if with_view_2 else 2 * batch
+        parts = torch.split(self.projectors[str(level)](level_map[start:stop]), batch)
+        return _LevelEmbeddings(
+            view_1=parts[1 if self.identity else 0],
+            view_1_prime=parts[0] if self.identity else None,
+            view_2=parts[-1] if with_view_2 else None,
+        )
+
+    def _reconstruct(self, maps: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Undistorted patches from all views' maps, in the order 1, 1', 2."""
+        view_1_prime, view_1, view_2 = self.backbone.decode(maps).chunk(3)
+        return view_1, view_1_prime, view_2
+
+    def _projector(self, level: int) -> Projector:
+        """The projector of a level, refused where the level has a single voxel."""
+        channels, grid = self.backbone.levels[level].channels, self.backbone.levels[level].grid
+        if grid == (1, 1, 1):
+            raise PlanError(
+                f"network.patch_size {self.backbone.patch_size} leaves one voxel at level {level}, too few "
+                "for pre-training; at least double one side"
+            )
+        return Projector(channels)
+
+    def _freeze_what_no_term_reaches(self) -> None:
+        """Freeze the backbone's parameters that get no gradient from the terms that are on."""
+        levels = [int(level) for level in self.projectors]
+        for name, parameter in self.backbone.named_parameters():
+            if not self.backbone.feeds(name, levels=levels, decoder=self.reconstruction):
+                parameter.requires_grad_(False)
