@@ -24,6 +24,8 @@ class RawDataset(Record):
 
     name: str
     role: Role
+    role_given: bool = True
+    """Whether ``dataset.json`` names the role; where it does not, ``role`` is ``both``."""
     channel_name: str = "CT"
     labels: dict[str, int]
     """Organ name to label value, without the background (0)."""

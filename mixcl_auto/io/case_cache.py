@@ -1,0 +1,221 @@
+"""The cache: one folder per case, with compressed arrays that are read region by region.
+
+``image.b2nd`` (int16, HU within the plan's window), ``labels.b2nd``, ``distance.b2nd`` (uint8 codes of D in
+Eq. 7), ``foreground.npz`` (voxels to centre patches on) and ``case.json``. blosc2, lz4 after a bit shuffle;
+blocks of 16^3 voxels (8 kB of int16, within the first CPU cache) suit random crops of 32^3 to 96^3.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import blosc2
+import numpy as np
+import numpy.typing as npt
+
+from mixcl_auto.errors import DataError
+from mixcl_auto.io.files import read_text
+from mixcl_auto.records.case import CachedCase
+
+CACHE_FORMAT = 1
+"""Raised whenever the files, or the recipe that fills them, change."""
+
+_CHUNK = 64
+_BLOCK = 16
+_ARRAYS = {"image": np.dtype(np.int16), "labels": None, "distance": np.dtype(np.uint8)}
+_REMEDY = "run `mixcl_auto plan_and_preprocess` again"
+
+
+def case_key(image_sha256: str, label_sha256: str, preprocess_hash: str) -> str:
+    """What a cached case depends on: both files' bytes, the plan's preprocess section, the cache's format."""
+    parts = (f"format {CACHE_FORMAT}", image_sha256, label_sha256, preprocess_hash)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+
+class CaseReader:
+    """One cached case; files are opened at first use, once per process, so that it pickles and forks."""
+
+    def __init__(self, folder: Path, record: CachedCase) -> None:
+        self.folder = folder
+        self.record = record
+        self._process = 0
+        self._opened: dict[str, blosc2.NDArray] = {}
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels of the resampled scan."""
+        return self.record.shape
+
+    def image(self, lower: Sequence[int], upper: Sequence[int]) -> npt.NDArray[np.int16]:
+        """HU of the region from ``lower`` to before ``upper``, which must lie inside the scan."""
+        return self._region("image", lower, upper)
+
+    def labels(self, lower: Sequence[int], upper: Sequence[int]) -> npt.NDArray[np.uint8]:
+        """Labels of a region."""
+        return self._region("labels", lower, upper)
+
+    def distance(self, lower: Sequence[int], upper: Sequence[int]) -> npt.NDArray[np.uint8]:
+        """Codes of the distance to the nearest boundary in a region."""
+        return self._region("distance", lower, upper)
+
+    @cached_property
+    def foreground(self) -> dict[int, npt.NDArray[np.int16]]:
+        """Label value to voxels (n, 3) of that label; only labels that the case has."""
+        path = self.folder / "foreground.npz"
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return {int(name): file[name] for name in file.files}
+        except (OSError, ValueError, EOFError) as problem:
+            raise DataError(f"{path}: damaged cache file ({problem}); {_REMEDY}") from None
+
+    def _region(self, name: str, lower: Sequence[int], upper: Sequence[int]) -> npt.NDArray[Any]:
+        for start, stop, size in zip(lower, upper, self.shape, strict=True):
+            if not 0 <= start <= stop <= size:
+                region = f"region {tuple(lower)} to {tuple(upper)}"
+                raise IndexError(f"{region} leaves case {self.record.id} of shape {self.shape}")
+        window = tuple(slice(int(start), int(stop)) for start, stop in zip(lower, upper, strict=True))
+        try:
+            values: npt.NDArray[Any] = self._array(name)[window]
+        except (RuntimeError, ValueError, OSError) as problem:
+            raise DataError(f"{self.folder / name}.b2nd: damaged cache file ({problem}); {_REMEDY}") from None
+        return values
+
+    def _array(self, name: str) -> blosc2.NDArray:
+        if self._process != os.getpid():
+            self._process, self._opened = os.getpid(), {}
+        if name not in self._opened:
+            path = self.folder / f"{name}.b2nd"
+            self._opened[name] = blosc2.open(str(path), mode="r", mmap_mode="r", dparams={"nthreads": 1})
+        return self._opened[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": self.folder, "record": self.record, "_process": 0, "_opened": {}}
+
+
+def open_case(folder: Path) -> CaseReader:
+    """Open a cached case.
+
+    Raises:
+        DataError: if the folder is missing or its ``case.json`` unreadable.
+    """
+    path = folder / "case.json"
+    text = read_text(path, what="cached case", remedy=_REMEDY)
+    return CaseReader(folder, CachedCase.from_json(text, source=str(path)))
+
+
+def cached_key(folder: Path) -> str | None:
+    """The key of the case in a folder; absent where there is no whole one."""
+    try:
+        return open_case(folder).record.key
+    except DataError:
+        return None
+
+
+def write_case(
+    folder: Path,
+    record: CachedCase,
+    *,
+    image: npt.NDArray[np.int16],
+    labels: npt.NDArray[Any],
+    distance: npt.NDArray[np.uint8],
+    foreground: Mapping[int, npt.NDArray[np.int16]],
+) -> None:
+    """Write a case under a temporary name and move it into place, replacing an older one.
+
+    Args:
+        folder: ``preprocessed/<Dataset>/<hash>/<case>``.
+        record: written last.
+        image: HU, within the plan's window.
+        labels: uint8, or int16 where a label exceeds 255.
+        distance: codes of D.
+        foreground: label value to voxels (n, 3).
+
+    Raises:
+        DataError: if an array does not have the record's shape, or not the type of the cache.
+    """
+    arrays = {"image": image, "labels": labels, "distance": distance}
+    _check(record, arrays)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{os.getpid()}.{folder.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        for name, array in arrays.items():
+            _compress(temporary / f"{name}.b2nd", array)
+        np.savez(
+            temporary / "foreground.npz",
+            allow_pickle=False,
+            **{str(label): voxels for label, voxels in foreground.items()},
+        )
+        (temporary / "case.json").write_text(record.to_json(), encoding="utf-8")
+        _flush_to_disk(temporary)
+        _move_into_place(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_leftovers(cache: Path) -> None:
+    """Remove half-written cases that killed processes left behind; those of living processes stay."""
+    for leftover in cache.glob(".*.*"):
+        process = leftover.name.split(".")[1]
+        if process.isdecimal() and not _is_alive(int(process)):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _check(record: CachedCase, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    for name, array in arrays.items():
+        if array.shape != record.shape:
+            raise DataError(f"case {record.id}: {name} has shape {array.shape}, the record {record.shape}")
+        if (dtype := _ARRAYS[name]) is not None and array.dtype != dtype:
+            raise DataError(f"case {record.id}: {name} must be {dtype}, got {array.dtype}")
+
+
+def _compress(path: Path, array: npt.NDArray[Any]) -> None:
+    chunks = [max(1, min(_CHUNK, side)) for side in array.shape]
+    blocks = [min(_BLOCK, side) for side in chunks]
+    blosc2.asarray(
+        np.ascontiguousarray(array),
+        chunks=chunks,
+        blocks=blocks,
+        urlpath=str(path),
+        mode="w",
+        cparams={
+            "codec": blosc2.Codec.LZ4,
+            "clevel": 5,
+            "filters": [blosc2.Filter.BITSHUFFLE],
+            "filters_meta": [0],
+            "nthreads": 1,
+        },
+    )
+
+
+def _flush_to_disk(folder: Path) -> None:
+    for path in [*folder.iterdir(), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _move_into_place(temporary: Path, folder: Path) -> None:
+    """A folder can't be replaced at once: the old one steps aside, and a crash between leaves none."""
+    aside = folder.with_name(f".{os.getpid()}.old.{folder.name}")
+    if folder.exists():
+        folder.rename(aside)
+    temporary.rename(folder)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,109 @@
+"""Plans and the files they name by hash: fingerprints and splits."""
+
+from pathlib import Path
+from typing import TypeVar
+
+from mixcl_auto.errors import PlanError
+from mixcl_auto.io.files import read_text, write_text
+from mixcl_auto.io.workspace import Workspace
+from mixcl_auto.records.fingerprint import DatasetFingerprint
+from mixcl_auto.records.plan import DatasetPlan, Plan
+from mixcl_auto.records.record import Record, content_hash
+from mixcl_auto.records.split import DatasetSplit
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+_PLAN_AGAIN = "run `mixcl_auto plan_and_preprocess` again"
+
+
+def find_plan(workspace: Workspace, name_or_path: str | None = None) -> Path:
+    """The plan meant by ``-p``: a path, or a file of that name or stem under ``plans/``.
+
+    Args:
+        workspace: where to look.
+        name_or_path: ``plans/plan.json`` where absent.
+
+    Raises:
+        PlanError: if there is none; the message lists those there are.
+    """
+    name = name_or_path or "plan"
+    stem = name.removesuffix(".json")
+    candidates = [Path(name)] if name_or_path else []
+    if Path(name).name == name:
+        candidates.append(workspace.plan(stem))
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    known = ", ".join(sorted(path.name for path in workspace.plans.glob("*.json"))) or "none"
+    raise PlanError(
+        f"no plan {name!r} as a path or under {workspace.plans} (there: {known}); "
+        "make one with `mixcl_auto plan_and_preprocess`"
+    )
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan, reporting all its mistakes at once.
+
+    Raises:
+        DataError: if the file can't be read.
+        PlanError: if it is malformed.
+    """
+    return Plan.from_json(read_text(path, what="plan", remedy=_PLAN_AGAIN), source=str(path), error=PlanError)
+
+
+def write_plan(path: Path, plan: Plan) -> None:
+    """Write a plan."""
+    write_text(path, plan.to_json())
+
+
+def write_fingerprint(workspace: Workspace, fingerprint: DatasetFingerprint) -> str:
+    """Write a dataset's fingerprint.
+
+    Returns:
+        Its content hash, for the plan.
+    """
+    write_text(workspace.fingerprint(fingerprint.dataset), fingerprint.to_json())
+    return content_hash(fingerprint)
+
+
+def write_split(workspace: Workspace, split: DatasetSplit) -> str:
+    """Write a dataset's folds.
+
+    Returns:
+        Their content hash, for the plan.
+    """
+    write_text(workspace.split(split.dataset), split.to_json())
+    return content_hash(split)
+
+
+def read_fingerprint(workspace: Workspace, dataset: DatasetPlan) -> DatasetFingerprint:
+    """Read the fingerprint that a plan rests on.
+
+    Raises:
+        DataError: if the file can't be read.
+        PlanError: if it is malformed, or is not the one that the plan names.
+    """
+    return _read_named(workspace.fingerprint(dataset.name), DatasetFingerprint, dataset.fingerprint)
+
+
+def read_split(workspace: Workspace, dataset: DatasetPlan) -> DatasetSplit:
+    """Read the folds that a plan rests on.
+
+    Raises:
+        DataError: if the file can't be read.
+        PlanError: if the dataset is no target, or the file is malformed or not the one that the plan names.
+    """
+    if dataset.split is None:
+        raise PlanError(f"{dataset.name} has no folds: its role is {dataset.role!r}; plan it as a target")
+    return _read_named(workspace.split(dataset.name), DatasetSplit, dataset.split)
+
+
+def _read_named(path: Path, kind: type[AnyRecord], expected: str) -> AnyRecord:
+    text = read_text(path, what="file of the plan", remedy=_PLAN_AGAIN)
+    record = kind.from_json(text, source=str(path), error=PlanError)
+    if (found := content_hash(record)) != expected:
+        raise PlanError(
+            f"{path}: the file changed after the plan was made (hash {found}, the plan names {expected}); "
+            f"restore it or {_PLAN_AGAIN}"
+        )
+    return record

@@ -1,0 +1,60 @@
+"""``scores.csv``: one row per held-out case and organ."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from mixcl_auto.errors import DataError
+from mixcl_auto.io.files import read_text, write_text
+from mixcl_auto.records.record import describe_mistakes
+from mixcl_auto.records.score import OrganScore
+
+COLUMNS = tuple(OrganScore.model_fields)
+
+
+def write_scores(path: Path, scores: Sequence[OrganScore]) -> None:
+    """Write scores at full precision; an undefined figure is an empty cell."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([_cell(getattr(score, column)) for column in COLUMNS] for score in scores)
+    write_text(path, table.getvalue())
+
+
+def read_scores(path: Path) -> list[OrganScore]:
+    """Read scores back, exactly as written.
+
+    Raises:
+        DataError: if the file is missing or malformed; names the row.
+    """
+    remedy = "score the run again with `mixcl_auto evaluate`"
+    lines = csv.reader(io.StringIO(read_text(path, what="table of scores", remedy=remedy)))
+    header = tuple(next(lines, ()))
+    if header != COLUMNS:
+        raise DataError(
+            f"{path}: the columns must be {', '.join(COLUMNS)}; got {', '.join(header)}; {remedy}"
+        )
+    return [_score(path, number, row) for number, row in enumerate(lines, start=2)]
+
+
+def _score(path: Path, number: int, row: list[str]) -> OrganScore:
+    if len(row) != len(COLUMNS):
+        raise DataError(f"{path}, line {number}: {len(COLUMNS)} cells expected, got {len(row)}")
+    cells = {
+        column: None if text == "" and column not in ("case", "patient", "organ") else text
+        for column, text in zip(COLUMNS, row, strict=True)
+    }
+    try:
+        return OrganScore.model_validate(cells)
+    except ValidationError as problem:
+        raise DataError(describe_mistakes(problem, f"{path}, line {number}")) from None
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return repr(value) if isinstance(value, float) else str(value)

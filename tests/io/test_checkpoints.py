@@ -1,0 +1,98 @@
+import logging
+import pickle
+
+import pytest
+import torch
+
+from mixcl_auto.errors import WeightsError
+from mixcl_auto.io.checkpoints import (
+    load_checkpoint,
+    load_weights,
+    previous_checkpoint,
+    save_checkpoint,
+    save_weights,
+    weights_metadata,
+)
+
+
+def test_a_state_comes_back(tmp_path):
+    state = {"step": 3, "network": {"w": torch.arange(4.0)}, "plan": '{"a": 1}'}
+    save_checkpoint(tmp_path / "checkpoint.pt", state)
+    loaded = load_checkpoint(tmp_path / "checkpoint.pt")
+    assert loaded["step"] == 3
+    assert torch.equal(loaded["network"]["w"], torch.arange(4.0))
+
+
+def test_no_checkpoint_is_none(tmp_path):
+    assert load_checkpoint(tmp_path / "checkpoint.pt") is None
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:300], lambda data: b"", lambda data: b"rubbish" * 9])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path, caplog, damage):
+    path = tmp_path / "checkpoint.pt"
+    for step in (1, 2, 3):
+        save_checkpoint(path, {"step": step})
+    path.write_bytes(damage(path.read_bytes()))
+    with caplog.at_level(logging.WARNING):
+        assert load_checkpoint(path) == {"step": 2}
+    assert "damaged checkpoint, passed over" in caplog.text
+
+
+def test_a_kill_between_the_two_renames_leaves_the_previous_one(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"step": 1})
+    path.replace(previous_checkpoint(path))
+    assert load_checkpoint(path) == {"step": 1}
+
+
+def test_only_damaged_checkpoints_are_an_error(tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"x")
+    with pytest.raises(WeightsError, match="no readable checkpoint; remove"):
+        load_checkpoint(tmp_path / "checkpoint.pt")
+
+
+def test_weights_and_their_description_come_back(tmp_path):
+    path = tmp_path / "encoder.safetensors"
+    save_weights(path, {"a.b": torch.arange(6.0).reshape(2, 3).T}, {"spacing": "1.5"})
+    assert torch.equal(load_weights(path)["a.b"], torch.arange(6.0).reshape(2, 3).T)
+    assert weights_metadata(path) == {"spacing": "1.5"}
+    assert [file.name for file in tmp_path.iterdir()] == ["encoder.safetensors"]
+
+
+@pytest.mark.parametrize("wrap", [lambda state: state, lambda state: {"state_dict": state, "epoch": 3}])
+def test_bare_and_wrapped_state_dicts_are_read(tmp_path, wrap):
+    torch.save(wrap({"w": torch.ones(2)}), tmp_path / "w.pth")
+    assert torch.equal(load_weights(tmp_path / "w.pth")["w"], torch.ones(2))
+
+
+class Malicious:
+    def __reduce__(self):
+        return (print, ("executed",))
+
+
+def plant_malicious(path):
+    torch.save({"w": Malicious()}, path)
+
+
+def plant_malicious_pickle(path):
+    path.write_bytes(pickle.dumps(Malicious(), protocol=2))
+
+
+@pytest.mark.parametrize(
+    ("name", "plant", "message"),
+    [
+        ("w.pt", plant_malicious, "can't be read safely"),
+        ("w.pt", plant_malicious_pickle, "can't be read safely"),
+        ("w.pt", lambda path: torch.save({"w": 1}, path), "a state_dict"),
+        ("w.pt", lambda path: torch.save([torch.ones(1)], path), "a state_dict"),
+        ("w.onnx", lambda path: path.write_bytes(b"x"), "not '.onnx'"),
+        ("w.safetensors", lambda path: path.write_bytes(b"x"), "can't be read"),
+        ("w.safetensors", lambda path: None, "no such weights file"),
+    ],
+)
+def test_other_files_are_refused(tmp_path, capsys, name, plant, message):
+    plant(tmp_path / name)
+    with pytest.raises(WeightsError, match=message) as problem:
+        load_weights(tmp_path / name)
+    assert name in str(problem.value)
+    assert "executed" not in capsys.readouterr().out

@@ -1,0 +1,33 @@
+import pytest
+
+from mixcl_auto.errors import DataError
+from mixcl_auto.io.files import file_sha256, read_text, replacing, write_text
+
+
+def test_a_failed_write_keeps_the_old_content(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "ne\udc80")
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_the_temporary_file_keeps_the_suffixes(tmp_path):
+    with replacing(tmp_path / "deep" / "a.nii.gz") as temporary:
+        assert temporary.name.endswith("a.nii.gz")
+        assert temporary.parent == tmp_path / "deep"
+        temporary.touch()
+
+
+def test_unreadable_text_is_named_with_the_remedy(tmp_path):
+    (tmp_path / "a").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(DataError, match=r"a: the plan can't be read .*; make it again"):
+        read_text(tmp_path / "a", what="plan", remedy="make it again")
+    with pytest.raises(DataError, match="no such plan; make it"):
+        read_text(tmp_path / "b", what="plan", remedy="make it")
+
+
+def test_the_hash_is_that_of_the_bytes(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert file_sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -1,0 +1,112 @@
+import gzip
+import struct
+import sys
+
+import numpy as np
+import pytest
+import SimpleITK
+
+from mixcl_auto.errors import DataError
+from mixcl_auto.io.images import read_image
+from mixcl_auto.io.nifti import compress, decompress, nifti_values
+
+sitk = SimpleITK
+SHAPE = (3, 4, 5)
+
+
+def nifti_bytes(path, values, *, slope=0.0, intercept=0.0):
+    """A file written by ITK whose scaling is then set by hand (bytes 112 and 116 of the NIfTI-1 header)."""
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(path))
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<ff", data, 112, slope, intercept)
+    path.write_bytes(data)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8"])
+def test_values_equal_those_of_itk(tmp_path, dtype):
+    values = np.random.default_rng(0).integers(0, 99, SHAPE).astype(dtype)
+    data = nifti_bytes(tmp_path / "x.nii", values)
+    np.testing.assert_array_equal(nifti_values(data, 60, tmp_path / "x.nii"), values.ravel())
+    assert nifti_values(data, 60, tmp_path / "x.nii").dtype == values.dtype
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(0.5, -1024), (1, 3), (0, 7), (0, 0), (-2, 0)])
+def test_scaling_equals_itks(tmp_path, slope, intercept):
+    values = np.arange(60, dtype=np.int16).reshape(SHAPE)
+    data = nifti_bytes(tmp_path / "x.nii", values, slope=slope, intercept=intercept)
+    expected = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "x.nii")))
+    np.testing.assert_allclose(nifti_values(data, 60, tmp_path / "x.nii"), expected.ravel())
+
+
+def test_whole_scaled_values_become_int16(tmp_path):
+    nifti_bytes(tmp_path / "x.nii", np.arange(60, dtype=np.uint16).reshape(SHAPE), slope=1, intercept=-1024)
+    image = read_image(tmp_path / "x.nii").array
+    assert image.dtype == np.int16
+    assert (image.min(), image.max()) == (-1024, -965)
+
+
+def test_big_endian_files_are_read(tmp_path):
+    """The header fields that are read, swapped by hand."""
+    values = np.arange(60, dtype=np.int16)
+    data = bytearray(352)
+    struct.pack_into(">i", data, 0, 348)
+    struct.pack_into(">h", data, 70, 4)
+    struct.pack_into(">f", data, 108, 352.0)
+    read = nifti_values(bytes(data) + values.astype(">i2").tobytes(), 60, tmp_path / "x.nii")
+    np.testing.assert_array_equal(read, values)
+
+
+def test_nifti_2_is_read(tmp_path):
+    values = np.arange(60, dtype=np.float32)
+    data = bytearray(544)
+    struct.pack_into("<i", data, 0, 540)
+    struct.pack_into("<h", data, 12, 16)
+    struct.pack_into("<qdd", data, 168, 544, 2.0, 1.0)
+    read = nifti_values(bytes(data) + values.tobytes(), 60, tmp_path / "x.nii")
+    np.testing.assert_array_equal(read, values * 2 + 1)
+
+
+def test_nan_stays_visible_where_itk_hides_it(tmp_path):
+    values = np.zeros(SHAPE, np.float32)
+    values[1, 2, 3] = np.nan
+    data = nifti_bytes(tmp_path / "x.nii", values)
+    assert np.isnan(nifti_values(data, 60, tmp_path / "x.nii")).sum() == 1
+    assert np.isnan(read_image(tmp_path / "x.nii").array).sum() == 1
+
+
+def test_other_kinds_of_voxels_are_left_to_itk(tmp_path):
+    sitk.WriteImage(sitk.Image([3, 3, 3], sitk.sitkComplexFloat32), str(tmp_path / "x.nii"))
+    assert nifti_values((tmp_path / "x.nii").read_bytes(), 27, tmp_path / "x.nii") is None
+    with pytest.raises(DataError, match="2 values per voxel"):
+        read_image(tmp_path / "x.nii")
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.99])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_truncated_files_are_errors(tmp_path, suffix, kept):
+    values = np.random.default_rng(0).integers(0, 9999, (20, 20, 20)).astype(np.int16)
+    path = tmp_path / f"x{suffix}"
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(path))
+    data = path.read_bytes()
+    with pytest.raises(DataError, match=rf"x{suffix}: truncated or damaged"):
+        nifti_values(data[: int(kept * len(data))], values.size, path)
+
+
+def test_a_flipped_bit_is_an_error(tmp_path):
+    data = bytearray(compress(bytes(range(256)) * 99))
+    data[len(data) // 2] ^= 1
+    with pytest.raises(DataError, match="truncated or damaged"):
+        decompress(bytes(data), tmp_path / "x.nii.gz")
+
+
+@pytest.mark.parametrize("with_isal", [True, False])
+def test_compression_is_gzip_with_and_without_isal(tmp_path, monkeypatch, with_isal):
+    if not with_isal:
+        monkeypatch.setitem(sys.modules, "isal", None)
+    data = np.random.default_rng(0).bytes(1000) * 5
+    assert gzip.decompress(compress(data)) == data
+    assert decompress(gzip.compress(data), tmp_path / "x") == data
+    with pytest.raises(DataError, match="truncated or damaged"):
+        decompress(gzip.compress(data)[:-9], tmp_path / "x")
+    assert compress(data) == compress(data)
