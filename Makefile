@@ -1,0 +1,31 @@
+# make install | test | demo | clean; PYTHON=... chooses the interpreter that .venv is made with.
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: install test demo clean
+.DELETE_ON_ERROR:
+
+install: $(STAMP)
+
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "No Python found: install Python 3.11 or newer, or say make PYTHON=/path/to/python"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is $$("$(PYTHON)" --version 2>&1); mixcl_auto needs Python 3.11 or newer."; \
+		echo "Say make PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test,fast]"
+	@touch $@
+
+test: $(STAMP)
+	$(BIN)/ruff format --check mixcl_auto tests
+	$(BIN)/ruff check mixcl_auto tests
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov=mixcl_auto --cov-report=term:skip-covered --cov-report=xml
+
+demo: $(STAMP)
+	$(BIN)/mixcl_auto demo
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage coverage.xml
