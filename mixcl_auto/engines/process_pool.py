@@ -1,0 +1,154 @@
+"""Run a function over many tasks on this machine's cores; one bad task never takes the others with it."""
+
+import logging
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Generic, TypeVar
+
+from mixcl_auto.errors import RunError
+from mixcl_auto.progress import Progress, Silent
+
+logger = logging.getLogger(__name__)
+
+Task = TypeVar("Task")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Task, Value]):
+    """What became of a task: a value, or the error that it ended with."""
+
+    task: Task
+    value: Value | None = None
+    error: Exception | None = None
+
+
+def run_tasks(
+    function: Callable[[Task], Value],
+    tasks: Iterable[Task],
+    *,
+    jobs: int,
+    name: Callable[[Task], str] = str,
+    description: str = "tasks",
+    progress: Progress | None = None,
+    initializer: Callable[[], None] | None = None,
+) -> Iterator[Outcome[Task, Value]]:
+    """Yield every task's outcome as it completes.
+
+    A worker that dies (killed, out of memory) leaves open which of the tasks in flight was to blame: each of
+    them is run again alone, the guilty one ends with an error that names it, and the others go on.
+
+    Args:
+        function: a function of a module, called with one task; idempotent, since it may be run twice.
+        tasks: picklable.
+        jobs: worker processes; 1 runs everything in this process.
+        name: what to call a task in errors and progress.
+        description: what to call the whole.
+        progress: told of every completed task.
+        initializer: called once in each worker, before its first task.
+    """
+    tasks = list(tasks)
+    progress = progress or Silent()
+    progress.start(description, len(tasks))
+    runner = _in_this_process if jobs <= 1 else _in_workers
+    try:
+        for outcome in runner(function, tasks, min(jobs, len(tasks)), name, initializer):
+            progress.advance(note=name(outcome.task))
+            yield outcome
+    finally:
+        progress.finish()
+
+
+def _in_this_process(
+    function: Callable[[Task], Value],
+    tasks: list[Task],
+    jobs: int,
+    name: Callable[[Task], str],
+    initializer: Callable[[], None] | None,
+) -> Iterator[Outcome[Task, Value]]:
+    if initializer is not None and tasks:
+        initializer()
+    for task in tasks:
+        try:
+            yield Outcome(task, value=function(task))
+        except Exception as error:
+            yield Outcome(task, error=error)
+
+
+def _in_workers(
+    function: Callable[[Task], Value],
+    tasks: list[Task],
+    jobs: int,
+    name: Callable[[Task], str],
+    initializer: Callable[[], None] | None,
+) -> Iterator[Outcome[Task, Value]]:
+    waiting = tasks[::-1]
+    while waiting:
+        suspects = yield from _until_broken(function, waiting, jobs, initializer)
+        if suspects:
+            logger.warning("a worker died; running again, one at a time: %s", ", ".join(map(name, suspects)))
+        for task in suspects:
+            alone = [task]
+            if (yield from _until_broken(function, alone, 1, initializer)):
+                yield Outcome(task, error=_died(name(task)))
+
+
+def _until_broken(
+    function: Callable[[Task], Value],
+    waiting: list[Task],
+    jobs: int,
+    initializer: Callable[[], None] | None,
+) -> Generator[Outcome[Task, Value], None, list[Task]]:
+    """Run tasks off the end of ``waiting``; return those in flight when a worker died.
+
+    No more tasks than workers are handed out, so that few are suspects, and memory holds few results.
+    """
+    # spawned, not forked: the parent may hold threads (progress, compression) that a fork would freeze
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=initializer)
+    running: dict[Future[Value], Task] = {}
+    try:
+        while waiting or running:
+            if not _hand_out(pool, function, waiting, running, jobs):
+                return list(running.values()) or [waiting.pop()]
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                if isinstance(future.exception(), BrokenProcessPool):
+                    return list(running.values())
+                yield _outcome(running.pop(future), future)
+        return []
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _hand_out(
+    pool: ProcessPoolExecutor,
+    function: Callable[[Task], Value],
+    waiting: list[Task],
+    running: dict[Future[Value], Task],
+    jobs: int,
+) -> bool:
+    """Give idle workers a task each; false if the pool turns out to be broken."""
+    while waiting and len(running) < jobs:
+        try:
+            running[pool.submit(function, waiting[-1])] = waiting[-1]
+        except BrokenProcessPool:
+            return False
+        waiting.pop()
+    return True
+
+
+def _outcome(task: Task, future: Future[Value]) -> Outcome[Task, Value]:
+    error = future.exception()
+    if error is None:
+        return Outcome(task, value=future.result())
+    return Outcome(task, error=error if isinstance(error, Exception) else RunError(repr(error)))
+
+
+def _died(task_name: str) -> RunError:
+    return RunError(
+        f"{task_name}: the worker process died twice without a message (killed, perhaps for lack of memory); "
+        "run again with fewer jobs"
+    )

@@ -1,0 +1,127 @@
+"""Read a case once and note everything that validation judges and planning measures."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mixcl_auto.engines.process_pool import run_tasks
+from mixcl_auto.errors import DataError, MixCLError
+from mixcl_auto.io.images import FileContent, image_values, label_values, read_file
+from mixcl_auto.io.intensity_statistics import intensity_statistics, label_counts, quantile_sketch
+from mixcl_auto.progress import Progress
+from mixcl_auto.records.case import RawCase, RawDataset
+from mixcl_auto.records.inspection import CaseInspection, FileFacts
+
+Array = npt.NDArray[Any]
+
+
+def inspect_datasets(
+    datasets: Sequence[RawDataset], *, jobs: int = 1, progress: Progress | None = None
+) -> list[CaseInspection]:
+    """Inspect every case of the datasets, in their order.
+
+    Args:
+        datasets: what to read.
+        jobs: processes.
+        progress: told of every case.
+    """
+    tasks = [(dataset.name, case) for dataset in datasets for case in dataset.cases]
+    outcomes = run_tasks(
+        _inspect_task, tasks, jobs=jobs, name=_task_name, description="Inspecting cases", progress=progress
+    )
+    found = {outcome.task: outcome.value or _failed(outcome.task, outcome.error) for outcome in outcomes}
+    return [found[task] for task in tasks]
+
+
+def inspect_case(dataset: str, case: RawCase) -> CaseInspection:
+    """Read both files of a case; what can't be read is noted, not raised."""
+    problems: dict[str, str] = {}
+    image = _read(case.image, problems)
+    label = _read(case.label, problems) if case.label is not None else None
+    if case.label is None:
+        problems["label"] = "the case has no label map; every case needs one: give it, or remove the case"
+    labels = _labels(label, case.label, problems)
+    facts = {} if image is None else _image_facts(image_values(image.values_ijk), labels)
+    return CaseInspection(
+        dataset=dataset,
+        case=case.id,
+        patient=case.patient,
+        image=_facts(case.image, image),
+        label=_facts(case.label, label if labels is not None else None),
+        problems=problems,
+        label_voxels=label_counts(labels) if labels is not None else {},
+        **facts,
+    )
+
+
+def _inspect_task(task: tuple[str, RawCase]) -> CaseInspection:
+    return inspect_case(*task)
+
+
+def _task_name(task: tuple[str, RawCase]) -> str:
+    return f"{task[0]}, {task[1].id}"
+
+
+def _failed(task: tuple[str, RawCase], error: Exception | None) -> CaseInspection:
+    """A case whose inspection itself broke, such as for lack of memory."""
+    dataset, case = task
+    message = str(error) if isinstance(error, MixCLError) else f"{type(error).__name__}: {error}"
+    return CaseInspection(
+        dataset=dataset,
+        case=case.id,
+        patient=case.patient,
+        image=None,
+        label=None,
+        problems={str(case.image): message},
+    )
+
+
+def _read(path: Path, problems: dict[str, str]) -> FileContent | None:
+    try:
+        return read_file(path, hashed=True)
+    except DataError as problem:
+        problems[str(path)] = str(problem).removeprefix(f"{path}: ")
+        return None
+
+
+def _labels(content: FileContent | None, path: Path | None, problems: dict[str, str]) -> Array | None:
+    if content is None or path is None:
+        return None
+    try:
+        return label_values(content.values_ijk, path)
+    except DataError as problem:
+        problems[str(path)] = str(problem).removeprefix(f"{path}: ")
+        return None
+
+
+def _facts(path: Path | None, content: FileContent | None) -> FileFacts | None:
+    if path is None or content is None:
+        return None
+    voxels = content.values_ijk.ravel(order="K")
+    digest = hashlib.sha256(f"{content.geometry.size} {voxels.dtype.str}".encode())
+    digest.update(voxels.data)
+    return FileFacts(
+        path=str(path),
+        sha256=content.sha256,
+        content_sha256=digest.hexdigest(),
+        geometry=content.geometry,
+    )
+
+
+def _image_facts(image: Array, labels: Array | None) -> dict[str, Any]:
+    finite = np.isfinite(image) if image.dtype.kind == "f" else None
+    bad = 0 if finite is None else int(image.size - np.count_nonzero(finite))
+    facts: dict[str, Any] = {
+        "non_finite_voxels": bad,
+        "intensities": intensity_statistics(image[finite] if bad else image),
+    }
+    if labels is not None and labels.shape == image.shape:
+        labelled = labels > 0 if finite is None else (labels > 0) & finite
+        foreground = image[labelled]
+        facts["foreground"] = intensity_statistics(foreground)
+        facts["foreground_quantiles"] = quantile_sketch(foreground)
+    return facts

@@ -1,0 +1,17 @@
+"""A problem of the raw data."""
+
+from typing import Literal
+
+from mixcl_auto.records.record import Record
+
+
+class Finding(Record):
+    """One thing that validation objects to."""
+
+    severity: Literal["error", "warning"]
+    dataset: str
+    case: str | None = None
+    """Absent for a problem of the whole dataset."""
+    file: str | None = None
+    message: str
+    """What is wrong and what to do."""

@@ -1,0 +1,41 @@
+"""What one reading of a case's files tells: the facts that validation judges and planning sums up."""
+
+from pydantic import Field
+
+from mixcl_auto.records.case import Geometry
+from mixcl_auto.records.fingerprint import Intensities
+from mixcl_auto.records.record import Record
+
+
+class FileFacts(Record):
+    """A file that could be read."""
+
+    path: str
+    sha256: str
+    """Of the file's bytes."""
+    content_sha256: str
+    """Of the voxels as decoded, so that the same scan is known again however it was compressed."""
+    geometry: Geometry
+
+
+class CaseInspection(Record):
+    """A case as found on disk, without judgement."""
+
+    dataset: str
+    case: str
+    patient: str
+    image: FileFacts | None
+    """Absent where the file can't be read, as ``label``."""
+    label: FileFacts | None
+    problems: dict[str, str]
+    """File to the reason why it can't be used."""
+    non_finite_voxels: int = 0
+    """NaN and infinite values of the image."""
+    intensities: Intensities | None = None
+    """Over all finite voxels of the image."""
+    label_voxels: dict[int, int] = Field(default_factory=dict)
+    """Label value, background included, to its number of voxels in the file."""
+    foreground: Intensities | None = None
+    """Over labelled voxels; absent where there are none, or where image and label differ in shape."""
+    foreground_quantiles: tuple[float, ...] = ()
+    """201 evenly spaced quantiles of the labelled voxels, 0 % to 100 %."""

@@ -1,0 +1,161 @@
+"""Checks of one case: each a small function of what was read, collected in ``CASE_CHECKS``."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from mixcl_auto.records.case import Geometry, RawDataset
+from mixcl_auto.records.finding import Finding
+from mixcl_auto.records.inspection import CaseInspection
+
+CaseCheck = Callable[[RawDataset, CaseInspection], Iterator[Finding]]
+
+_ERROR_VOXELS = 0.25
+"""Misfit of two grids, in voxels anywhere in the scan, above which a label map is off its image."""
+_WARNING_VOXELS = 0.01
+_EXTENT_MM = (10.0, 2500.0)
+_SPACING_MM = (0.05, 20.0)
+
+
+def files_are_readable(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
+    """Missing, empty, truncated or unreadable files; axes, channels and label values that can't be used."""
+    for file, message in found.problems.items():
+        yield _finding("error", found, message, file)
+
+
+def shapes_agree(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
+    """The label map has as many voxels as its image, along every axis."""
+    if found.image and found.label and found.image.geometry.size != found.label.geometry.size:
+        image, label = found.image.geometry.size, found.label.geometry.size
+        message = (
+            f"the label map has {_times(label)} voxels, its image {_times(image)}; give the matching pair"
+        )
+        yield _finding("error", found, message, found.label.path)
+
+
+def grids_agree(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
+    """Spacing, origin and direction of the label map are its image's; rounding in the header is forgiven."""
+    if not (found.image and found.label) or found.image.geometry.size != found.label.geometry.size:
+        return
+    image, label = found.image.geometry, found.label.geometry
+    for what, values, misfit in _misfits_voxels(image, label):
+        if misfit > _WARNING_VOXELS:
+            message = f"{what} {values} differ, by up to {misfit:.3g} voxels within the scan"
+            advice = (
+                "; write the image's header to the label map" if misfit > _ERROR_VOXELS else " (rounding?)"
+            )
+            severity = "error" if misfit > _ERROR_VOXELS else "warning"
+            yield _finding(severity, found, message + advice, found.label.path)
+
+
+def values_are_finite(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
+    """No NaN or infinity in the image."""
+    if found.image and found.non_finite_voxels:
+        message = f"{found.non_finite_voxels} voxels are NaN or infinite; replace them, by -1024 HU where air"
+        yield _finding("error", found, message, found.image.path)
+
+
+def image_varies(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
+    """The image is not one value throughout."""
+    values = found.intensities
+    if found.image and values and values.minimum == values.maximum:
+        message = f"all voxels are {values.minimum:g}; export the scan again"
+        yield _finding("error", found, message, found.image.path)
+
+
+def hounsfield_units_are_plausible(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
+    """CT reaches from air (about -1000 HU) to soft tissue (about 40 HU) and beyond."""
+    values = found.intensities
+    if (
+        not (found.image and values)
+        or dataset.channel_name.upper() != "CT"
+        or values.minimum == values.maximum
+    ):
+        return
+    extent = f"values reach from {values.minimum:g} to {values.maximum:g}"
+    if values.minimum >= 0 and values.maximum <= 1:
+        message = f"{extent}: normalised, not HU; give the scan as the scanner wrote it"
+    elif values.minimum >= 0:
+        message = f"{extent}: no HU below 0; perhaps 1024 was added: subtract it (the rescale intercept)"
+    elif values.minimum > -200:
+        message = f"{extent}: no air; perhaps the scan was clipped to a window"
+    elif values.percentile_99_5 < -200:
+        message = (
+            f"{extent}, but 99.5 % are below -200 HU: hardly any tissue; perhaps 1024 was subtracted twice"
+        )
+    elif values.percentile_99_5 > 4000:
+        message = (
+            f"{extent}, with 0.5 % above {values.percentile_99_5:g}: too high for HU; check the rescale slope"
+        )
+    else:
+        return
+    yield _finding("warning", found, message, found.image.path)
+
+
+def size_is_physical(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
+    """Spacing and extent are those of a body scan."""
+    if not found.image:
+        return
+    grid = found.image.geometry
+    extent_mm = tuple(n * s for n, s in zip(grid.size, grid.spacing_mm, strict=True))
+    if any(not _SPACING_MM[0] <= s <= _SPACING_MM[1] for s in grid.spacing_mm):
+        message = f"a spacing of {_times(grid.spacing_mm)} mm is implausible; correct the header"
+        yield _finding("error", found, message, found.image.path)
+    elif max(extent_mm) > _EXTENT_MM[1] or max(extent_mm) < _EXTENT_MM[0]:
+        message = f"the scan measures {_times(extent_mm)} mm: implausible; check the spacing in the header"
+        yield _finding("warning", found, message, found.image.path)
+
+
+def labels_are_declared(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
+    """Every label value stands in ``dataset.json``."""
+    unknown = sorted(set(found.label_voxels) - {0, *dataset.labels.values()})
+    if found.label and unknown:
+        some = ", ".join(map(str, unknown[:10])) + (" ..." if len(unknown) > 10 else "")
+        message = f"label values {some} are not in dataset.json, which has 0 to {len(dataset.labels)}"
+        yield _finding("error", found, f"{message}; declare or remove them", found.label.path)
+
+
+def something_is_labelled(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
+    """The label map is not empty."""
+    if found.label and not any(found.label_voxels.get(value) for value in found.label_voxels if value > 0):
+        message = "nothing is labelled; the case serves as background only"
+        yield _finding("warning", found, message, found.label.path)
+
+
+CASE_CHECKS: tuple[CaseCheck, ...] = (
+    files_are_readable,
+    shapes_agree,
+    grids_agree,
+    values_are_finite,
+    image_varies,
+    hounsfield_units_are_plausible,
+    size_is_physical,
+    labels_are_declared,
+    something_is_labelled,
+)
+
+
+def _misfits_voxels(image: Geometry, label: Geometry) -> Iterator[tuple[str, str, float]]:
+    """What differs, both values, and how far apart it puts a voxel of the scan, in voxels."""
+    voxel_mm = np.array(image.spacing_mm)
+    size = np.array(image.size)
+    extent_mm = float((size * voxel_mm).max())
+    spacing = (np.abs(voxel_mm - label.spacing_mm) * size / voxel_mm).max()
+    yield "spacings", f"({_times(label.spacing_mm)} and {_times(image.spacing_mm)} mm)", float(spacing)
+    origin = np.abs(np.subtract(image.origin_mm, label.origin_mm)).max() / voxel_mm.min()
+    yield "origins", f"({_list(label.origin_mm)} and {_list(image.origin_mm)} mm)", float(origin)
+    turn = np.abs(np.subtract(image.direction, label.direction)).max() * extent_mm / voxel_mm.min()
+    yield "directions", f"({label.orientation} and {image.orientation})", float(turn)
+
+
+def _finding(severity: str, found: CaseInspection, message: str, file: str) -> Finding:
+    level = "error" if severity == "error" else "warning"
+    return Finding(severity=level, dataset=found.dataset, case=found.case, file=file, message=message)
+
+
+def _times(values: tuple[float, ...]) -> str:
+    return " x ".join(f"{value:.6g}" for value in values)
+
+
+def _list(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:.6g}" for value in values)
