@@ -93,6 +93,19 @@ class FinetuneFolder:
         return self.path / "predictions"
 
     @property
+    def prediction_record(self) -> Path:
+        """Which cases were predicted, with which weights; a prediction of other weights counts as none."""
+        return self.predictions / "done.json"
+
+    def prediction(self, case: str) -> Path:
+        """A held-out case's label map on its source grid."""
+        return self.predictions / f"{case}.nii.gz"
+
+    def resampled_prediction(self, case: str) -> Path:
+        """The same on the plan's grid, where the cached reference is."""
+        return self.predictions / "resampled" / f"{case}.nii.gz"
+
+    @property
     def scores(self) -> Path:
         """One row per held-out case and organ; its presence means that the run is finished."""
         return self.path / "scores.csv"
@@ -113,6 +126,15 @@ class ReportFolder:
     def figures(self) -> Path:
         """Pictures."""
         return self.path / "figures"
+
+    @property
+    def scores(self) -> Path:
+        """The scores of all finished runs in one table."""
+        return self.path / "all_scores.csv"
+
+    def figure(self, name: str) -> Path:
+        """A picture; ``name`` carries its suffix."""
+        return self.figures / name
 
     def table(self, name: str, suffix: str) -> Path:
         """Table ``table1`` or ``table2`` as ``md``, ``csv`` or ``tex``."""
