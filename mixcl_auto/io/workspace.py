@@ -158,6 +158,11 @@ class Workspace:
         return self.root / "plans"
 
     @property
+    def validation(self) -> Path:
+        """What ``validate`` found last."""
+        return self.root / "validation.json"
+
+    @property
     def preprocessed(self) -> Path:
         """The cache."""
         return self.root / "preprocessed"
