@@ -1,0 +1,31 @@
+"""From a plan to the cached cases that a run trains on."""
+
+from collections.abc import Iterable
+
+from mixcl_auto.errors import DataError, RunError
+from mixcl_auto.io.case_cache import CaseReader, open_case
+from mixcl_auto.io.workspace import Workspace
+from mixcl_auto.records.plan import Plan
+from mixcl_auto.records.record import content_hash
+
+
+def open_cases(workspace: Workspace, plan: Plan, dataset: str, cases: Iterable[str]) -> list[CaseReader]:
+    """Open the cache of some cases of a dataset under the plan's preprocess section.
+
+    Raises:
+        RunError: naming the dataset and how many of its cases are not in the cache.
+    """
+    preprocess_hash = content_hash(plan.preprocess)
+    readers, missing = [], []
+    for case in cases:
+        try:
+            readers.append(open_case(workspace.cached_case(dataset, preprocess_hash, case)))
+        except DataError:
+            missing.append(case)
+    if missing:
+        raise RunError(
+            f"{dataset}: {len(missing)} of {len(missing) + len(readers)} cases are not in the cache "
+            f"{workspace.cache(dataset, preprocess_hash)} ({', '.join(missing[:5])}"
+            f"{', ...' if len(missing) > 5 else ''}); run `mixcl_auto plan_and_preprocess` with this plan"
+        )
+    return readers

@@ -1,0 +1,85 @@
+"""Which device trains, in which precision, with how many threads."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+
+from mixcl_auto.errors import RunError
+
+Precision = Literal["bf16", "fp16", "fp32"]
+
+_AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def choose_device(name: str | torch.device | None = None) -> torch.device:
+    """The device of that name; without one the first GPU, or the CPU where there is none.
+
+    Args:
+        name: as torch spells it: ``cpu``, ``cuda``, ``cuda:1``.
+
+    Raises:
+        RunError: if the name is unknown or this machine has no such device.
+    """
+    if name is None:
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise RunError(f"unknown device {name!r}; write cpu, cuda or cuda:1") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise RunError(
+            f"no device {name}: this machine has {torch.cuda.device_count()} CUDA device(s); use cpu"
+        )
+    if device.type not in ("cpu", "cuda"):
+        raise RunError(f"training runs on cpu and cuda devices, not on {name}")
+    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
+
+
+def resolve_precision(plan_value: str, device: torch.device) -> Precision:
+    """What ``precision`` of a plan means on a device.
+
+    ``auto`` is bf16 where the device computes in it (for CPUs: AMX or AVX-512 BF16), else fp16 with a
+    gradient scaler on CUDA, else fp32.
+
+    Raises:
+        RunError: for fp16 on a CPU, or a value that no plan has.
+    """
+    if plan_value == "auto":
+        if _computes_in_bf16(device):
+            return "bf16"
+        return "fp16" if device.type == "cuda" else "fp32"
+    if plan_value == "fp16" and device.type != "cuda":
+        raise RunError("precision fp16 needs a CUDA device; set it to auto, bf16 or fp32")
+    for precision in ("bf16", "fp16", "fp32"):
+        if plan_value == precision:
+            return precision
+    raise RunError(f"unknown precision {plan_value!r}; write auto, bf16, fp16 or fp32")
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """The context in which the network computes: half precision where that is safe, nothing under fp32."""
+    dtype = _AUTOCAST_TYPES.get(precision, torch.bfloat16)
+    return torch.autocast(device.type, dtype=dtype, enabled=precision != "fp32")
+
+
+@contextmanager
+def limited_threads(threads: int) -> Iterator[None]:
+    """Compute with that many CPU threads inside the block; sums, and so results, depend on their number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _computes_in_bf16(device: torch.device) -> bool:
+    """Whether bf16 is in the hardware and not emulated."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    # torch.cpu.get_capabilities came after the oldest torch that we accept.
+    read = getattr(torch.cpu, "get_capabilities", None)
+    capabilities = read() if read is not None else {}
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))

@@ -1,0 +1,204 @@
+"""The loop that pre-training and fine-tuning share: one batch, one step, one row of the log."""
+
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from mixcl_auto.progress import Progress
+from mixcl_auto.records.plan import Plan, TrainerPlan
+from mixcl_auto.training.curves import Panel, draw_curves
+from mixcl_auto.training.device import limited_threads
+from mixcl_auto.training.interruption import Interruption, RunStoppedError
+from mixcl_auto.training.optimiser import gradient_norm, learning_rate, set_learning_rate
+from mixcl_auto.training.run_log import RunLog, Value
+from mixcl_auto.training.samples import Batch, SampleSource, load_batches
+from mixcl_auto.training.state import TrainingState, save_state
+from mixcl_auto.training.timing import Timing
+
+logger = logging.getLogger(__name__)
+
+TIMING_EVERY = 10
+"""Steps per row of ``timing.csv``; also how often values come back from a GPU."""
+
+SECONDS_BETWEEN_PICTURES = 60.0
+
+
+class RunFolder(Protocol):
+    """The files that the loop writes."""
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+
+    @property
+    def checkpoint(self) -> Path:
+        """The training state."""
+
+    @property
+    def log(self) -> Path:
+        """Losses."""
+
+    @property
+    def timing(self) -> Path:
+        """Rates."""
+
+    @property
+    def curves(self) -> Path:
+        """The log as a picture."""
+
+
+class Objective(Protocol):
+    """What a trainer minimises."""
+
+    def __call__(self, batch: Batch, *, measure_gradients: bool) -> tuple[Tensor, dict[str, Value]]:
+        """The loss (0-d, with its graph) of a batch on the device, and its row of the log.
+
+        Args:
+            batch: on the device.
+            measure_gradients: whether this step also measures what it only measures now and then.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run: what to minimise on which samples, for how long, and where to write.
+
+    Attributes:
+        description: for the progress.
+        objective: gives the loss.
+        source: draws the samples.
+        plan: as used, for the checkpoint.
+        trainer: the section of the plan that this trainer obeys.
+        steps: of the whole run.
+        folder: where to write.
+        device: where the network is.
+        panels: of ``progress.png``.
+        must_be_finite: columns of the log that stop the run when they are not.
+    """
+
+    description: str
+    objective: Objective
+    source: SampleSource
+    plan: Plan
+    trainer: TrainerPlan
+    steps: int
+    folder: RunFolder
+    device: torch.device
+    panels: Sequence[Panel] = ()
+    must_be_finite: Sequence[str] = field(default=("loss",))
+
+
+def train(job: Job, state: TrainingState, *, progress: Progress, stop_after: int | None = None) -> bool:
+    """Run the steps that are left; saves the state every ``checkpoint_every`` steps and at the end.
+
+    Args:
+        job: the run.
+        state: fresh or resumed; changed in place.
+        progress: told of every step.
+        stop_after: leave the rest for another call after that many steps.
+
+    Returns:
+        Whether all steps of the run are done.
+
+    Raises:
+        RunStoppedError: on SIGINT or SIGTERM, after the state was saved.
+        RunError: if a loss is not finite, a sample can't be drawn or a loader worker died.
+    """
+    plan, device = job.trainer, job.device
+    last = job.steps if stop_after is None else min(job.steps, state.step + stop_after)
+    parameters = [parameter for parameter in state.network.parameters() if parameter.requires_grad]
+    writer = _Writer(job, state, progress)
+    batches = load_batches(
+        job.source,
+        seed=plan.seed,
+        batch_size=plan.batch_size,
+        steps=range(state.step, last),
+        workers=plan.workers,
+        device=device,
+    )
+    state.network.train()
+    with limited_threads(plan.threads), Interruption() as interruption, closing(batches):
+        writer.start()
+        for step in range(state.step, last):
+            with writer.timing.waiting():
+                batch = next(batches).to(device)  # tensors (B, ...)
+            rate = learning_rate(
+                step, peak=plan.learning_rate, steps=job.steps, warmup_steps=plan.warmup_iterations
+            )
+            set_learning_rate(state.optimiser, rate)
+            measure = plan.gradient_every > 0 and step % plan.gradient_every == 0
+            loss, columns = job.objective(batch, measure_gradients=measure)
+            torch.autograd.backward(state.scaler.scale(loss))
+            state.scaler.unscale_(state.optimiser)
+            norm = gradient_norm(parameters, clip_norm=plan.gradient_clip_norm)
+            state.scaler.step(state.optimiser)
+            state.scaler.update()
+            state.optimiser.zero_grad(set_to_none=True)
+            state.step = step + 1
+            writer.add({"learning_rate": rate, **columns, "gradient_norm": norm}, batch.cases)
+            ends = state.step == last or interruption.requested is not None
+            if ends or state.step % plan.checkpoint_every == 0:
+                writer.save(ends=ends)
+            if interruption.requested is not None and state.step < job.steps:
+                raise RunStoppedError(
+                    f"{job.folder.path}: {interruption.requested} stopped the run after step {state.step} of "
+                    f"{job.steps}; its state is saved, run the same command again to go on"
+                )
+    progress.finish()
+    return state.step == job.steps
+
+
+class _Writer:
+    """Log, timings, checkpoints and picture of one run, in the order that a resumed run counts on."""
+
+    def __init__(self, job: Job, state: TrainingState, progress: Progress) -> None:
+        # Under fp16 single steps overflow by design: the scaler skips them.
+        gradient = () if state.scaler.is_enabled() else ("gradient_norm",)
+        self.log = RunLog(job.folder.log, must_be_finite=(*job.must_be_finite, *gradient))
+        self.timing = Timing(job.folder.timing, batch_size=job.trainer.batch_size, device=job.device)
+        self._job, self._state, self._progress = job, state, progress
+        self._flush_every = 1 if job.device.type == "cpu" else TIMING_EVERY
+        self._flushed = state.step
+        self._drawn_at = time.monotonic()
+
+    def start(self) -> None:
+        """Bring the files to the state's step."""
+        self.log.table.cut_after(self._state.step)
+        self.timing.table.cut_after(self._state.step)
+        self._progress.start(self._job.description, self._job.steps, self._state.step)
+
+    def add(self, values: dict[str, Value], cases: Sequence[str]) -> None:
+        """Take in the row of the step just done."""
+        step = self._state.step
+        self.log.add(step, values, cases)
+        self.timing.count_step()
+        if step % self._flush_every == 0:
+            self._flush()
+        if step % TIMING_EVERY == 0:
+            self.timing.write(step)
+
+    def save(self, *, ends: bool) -> None:
+        """Write a checkpoint; first the rows that it counts on, so that it is never newer than the log."""
+        self._flush()
+        self.log.table.sync()
+        self.timing.write(self._state.step)
+        save_state(self._job.folder.checkpoint, self._state, self._job.plan)
+        if ends or time.monotonic() - self._drawn_at > SECONDS_BETWEEN_PICTURES:
+            draw_curves(self._job.folder.log, self._job.folder.curves, self._job.panels)
+            self._drawn_at = time.monotonic()
+
+    def _flush(self) -> None:
+        row = self.log.flush()
+        if not row:
+            return
+        loss = row.get(self._job.must_be_finite[0])
+        note = "" if loss is None else f"loss {loss:.4g}"
+        self._progress.advance(self._state.step - self._flushed, note)
+        self._flushed = self._state.step

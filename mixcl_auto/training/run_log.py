@@ -1,0 +1,145 @@
+"""The two CSV files of a run: what was computed (``log.csv``) and how fast (``timing.csv``).
+
+``log.csv`` is the same to the byte for the same seed, plan, data and threads; timings are kept out of it. A
+row's ``step`` is the number of steps done after it, so the first row is 1 and a checkpoint of k steps goes
+with k rows.
+"""
+
+import csv
+import io
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mixcl_auto.errors import RunError
+from mixcl_auto.io.files import write_text
+
+Value = float | int | Tensor | None
+
+
+class StepTable:
+    """A CSV file with a ``step`` column that is appended to, and cut when a run goes back to a checkpoint."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._columns: tuple[str, ...] | None = None
+
+    def cut_after(self, step: int) -> None:
+        """Drop the rows beyond ``step`` and an unfinished last line; step 0 starts the file anew."""
+        if step == 0 or not self.path.exists():
+            self.path.unlink(missing_ok=True)
+            return
+        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith("\n")]
+        if not whole:
+            self.path.unlink()
+            return
+        kept = [line for line in whole[1:] if int(line.split(",", 1)[0]) <= step]
+        self._columns = tuple(whole[0].strip().split(","))
+        write_text(self.path, "".join([whole[0], *kept]))
+
+    def append(self, rows: Sequence[Mapping[str, float | None]]) -> None:
+        """Add rows at the end; the first row of a file fixes its columns.
+
+        Raises:
+            RunError: if a row has other columns than the file.
+        """
+        if not rows:
+            return
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if self._columns is None:
+            self._columns = tuple(rows[0])
+            writer.writerow(self._columns)
+        for row in rows:
+            if tuple(row) != self._columns:
+                raise RunError(
+                    f"{self.path}: columns changed from {', '.join(self._columns)} to {', '.join(row)}; "
+                    "the run was started by another version: start it again under another name"
+                )
+            writer.writerow([format_value(value) for value in row.values()])
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(text.getvalue())
+
+    def sync(self) -> None:
+        """Wait until all rows are on the disk, for a checkpoint that counts on them."""
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def format_value(value: float | None) -> str:
+    """Nine significant digits tell all float32 values apart; an undefined value is an empty cell."""
+    if value is None or math.isnan(value):
+        return ""
+    return str(value) if isinstance(value, int) else f"{value:.9g}"
+
+
+@dataclass(frozen=True)
+class _Pending:
+    step: int
+    host: dict[str, float | None]
+    device_names: tuple[str, ...]
+    device_values: Tensor | None
+    cases: tuple[str, ...]
+
+
+class RunLog:
+    """``log.csv``, buffered on the device: a flush copies the values of many steps to the host at once.
+
+    Args:
+        path: of the file.
+        must_be_finite: columns that stop the run when they are not.
+    """
+
+    def __init__(self, path: Path, *, must_be_finite: Sequence[str]) -> None:
+        self.table = StepTable(path)
+        self._must_be_finite = tuple(must_be_finite)
+        self._pending: list[_Pending] = []
+
+    def add(self, step: int, values: Mapping[str, Value], cases: Sequence[str]) -> None:
+        """Keep one row; tensors (0-d) stay on their device until the next flush."""
+        tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
+        stacked = torch.stack([tensor.detach().float() for tensor in tensors.values()]) if tensors else None
+        host = {name: None if isinstance(value, Tensor) else value for name, value in values.items()}
+        self._pending.append(_Pending(step, host, tuple(tensors), stacked, tuple(cases)))
+
+    def flush(self) -> dict[str, float | None]:
+        """Write what is pending.
+
+        Returns:
+            The last row, for those who watch; empty if nothing was pending.
+
+        Raises:
+            RunError: if a value is not finite that must be; the rows are written first.
+        """
+        pending, self._pending = self._pending, []
+        device_rows = [row.device_values for row in pending if row.device_values is not None]
+        fetched = iter(torch.cat(device_rows).tolist() if device_rows else ())
+        rows = []
+        for row in pending:
+            values = row.host | {name: next(fetched) for name in row.device_names}
+            rows.append({"step": row.step, **values})
+        self.table.append(rows)
+        for row, values in zip(pending, rows, strict=True):
+            self._refuse_non_finite(row, values)
+        return rows[-1] if rows else {}
+
+    def _refuse_non_finite(self, row: _Pending, values: Mapping[str, float | None]) -> None:
+        checked = [values.get(name) for name in self._must_be_finite]
+        if all(value is None or math.isfinite(value) for value in checked):
+            return
+        terms = ", ".join(
+            f"{name} {value:g}" for name, value in values.items() if value is not None and name != "step"
+        )
+        raise RunError(
+            f"{self.table.path.parent}: step {row.step} is not finite ({terms}); cases of its batch: "
+            f"{', '.join(dict.fromkeys(row.cases))}. Look at these scans; if they are sound, lower the "
+            "learning rate or set precision to fp32"
+        )

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+
+from mixcl_auto.errors import RunError
+from mixcl_auto.records.plan import DatasetPlan, Plan
+from mixcl_auto.records.plan_edits import edit_plan
+from mixcl_auto.records.run import PretrainRun
+from mixcl_auto.training.earlier_runs import read_run, refuse_other_plan
+
+LIVER = DatasetPlan(name="Liver", role="pretrain", labels={"liver": 1}, cases=("a", "b"), fingerprint="x")
+SPLEEN = DatasetPlan(name="Spleen", role="target", labels={"spleen": 1}, cases=("c",), fingerprint="y")
+PLAN = Plan(datasets=(LIVER, SPLEEN))
+
+
+def refuse(before: Plan, now: Plan) -> None:
+    refuse_other_plan(
+        Path("results/plan/pretrain/mixcl"),
+        before,
+        now,
+        sections=("preprocess", "pretrain"),
+        datasets=lambda plan: plan.pool,
+        dataset_fields=("labels", "cases"),
+        remedy="use --name",
+    )
+
+
+def test_same_plan_is_accepted() -> None:
+    refuse(PLAN, PLAN.model_copy())
+
+
+def test_fields_without_effect_and_other_sections_may_differ() -> None:
+    edits = [
+        "pretrain.workers=7",
+        "pretrain.checkpoint_every=3",
+        "finetune.learning_rate=1",
+        "network.layers=4",
+    ]
+    refuse(PLAN, edit_plan(PLAN, edits))
+
+
+def test_every_differing_field_is_listed() -> None:
+    edited = edit_plan(PLAN, ["pretrain.seed=3", "preprocess.window_hu=[0, 100]"])
+    with pytest.raises(RunError) as caught:
+        refuse(PLAN, edited)
+    assert str(caught.value).splitlines() == [
+        "results/plan/pretrain/mixcl holds a run of another plan (its value, then this plan's):",
+        "  preprocess.window_hu: [-150.0, 250.0] and [0.0, 100.0]",
+        "  pretrain.seed: 0 and 3",
+        "use --name",
+    ]
+
+
+def test_other_cases_and_other_pool_are_listed() -> None:
+    changed = LIVER.model_copy(update={"cases": ("a",)})
+    with pytest.raises(RunError, match=r"datasets\.Liver\.cases: not the same"):
+        refuse(PLAN, PLAN.model_copy(update={"datasets": (changed, SPLEEN)}))
+    pooled = SPLEEN.model_copy(update={"role": "both"})
+    with pytest.raises(RunError, match=r"datasets\.Spleen: not used then"):
+        refuse(PLAN, PLAN.model_copy(update={"datasets": (LIVER, pooled)}))
+    with pytest.raises(RunError, match=r"datasets\.Liver: used then, not now"):
+        refuse(PLAN, PLAN.model_copy(update={"datasets": (SPLEEN,)}))
+
+
+def test_datasets_that_the_run_does_not_use_may_differ() -> None:
+    refuse(PLAN, PLAN.model_copy(update={"datasets": (LIVER,)}))
+
+
+def test_folder_without_a_record_has_no_run(tmp_path: Path) -> None:
+    assert read_run(tmp_path / "run.json", PretrainRun) is None
+
+
+def test_malformed_record_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"name": "mixcl"}')
+    with pytest.raises(RunError, match=r"run\.json: \d+ mistake\(s\)"):
+        read_run(tmp_path / "run.json", PretrainRun)

@@ -1,0 +1,252 @@
+import csv
+import math
+import os
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mixcl_auto.errors import RunError
+from mixcl_auto.io.workspace import PretrainFolder
+from mixcl_auto.progress import Silent
+from mixcl_auto.records.plan import Plan, TrainerPlan
+from mixcl_auto.training.curves import Panel
+from mixcl_auto.training.loop import Job, train
+from mixcl_auto.training.run_log import Value
+from mixcl_auto.training.samples import Batch, Sample
+from mixcl_auto.training.state import TrainingState, resume_state, start_state
+
+CPU = torch.device("cpu")
+STEPS = 7
+
+
+class Points:
+    def draw(self, generator: np.random.Generator, index: int) -> Sample:
+        return Sample({"x": generator.standard_normal((1, 2, 2, 2), np.float32)}, (f"case_{index}",))
+
+    def warm(self) -> None:
+        pass
+
+
+@dataclass
+class Square:
+    """The mean square of a small network's output; does what a test wants at a step."""
+
+    network: nn.Module
+    at_step: int = -1
+    action: str = ""
+    calls: int = 0
+    measured: list[bool] = field(default_factory=list)
+
+    def __call__(self, batch: Batch, *, measure_gradients: bool) -> tuple[Tensor, dict[str, Value]]:
+        loss = self.network(batch.tensors["x"]).square().mean()
+        if self.calls == self.at_step and self.action == "nan":
+            loss = loss * math.nan
+        if self.calls == self.at_step and self.action == "terminate":
+            os.kill(os.getpid(), signal.SIGTERM)
+        self.calls += 1
+        self.measured.append(measure_gradients)
+        return loss, {"loss": loss, "share": loss * 2 if measure_gradients else None}
+
+
+class Watcher(Silent):
+    def __init__(self) -> None:
+        self.total = self.done = 0
+        self.notes: list[str] = []
+        self.is_finished = False
+
+    def start(self, description: str, total: int, done: int = 0) -> None:
+        self.total, self.done = total, done
+
+    def advance(self, units: int = 1, note: str = "") -> None:
+        self.done += units
+        self.notes.append(note)
+
+    def finish(self) -> None:
+        self.is_finished = True
+
+
+def make_plan(**changes: object) -> TrainerPlan:
+    values = {
+        "iterations": STEPS,
+        "batch_size": 2,
+        "learning_rate": 0.05,
+        "warmup_iterations": 2,
+        "precision": "fp32",
+        "workers": 0,
+        "checkpoint_every": 3,
+        "gradient_every": 2,
+    }
+    return TrainerPlan.model_validate(values | changes)
+
+
+def make_run(path: Path, plan: TrainerPlan, **objective: object) -> tuple[Job, TrainingState]:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv3d(1, 4, 1), nn.ReLU(), nn.Conv3d(4, 1, 1))
+    state = start_state(network, plan, device=CPU, precision="fp32")
+    job = Job(
+        description="squares",
+        objective=Square(network, **objective),
+        source=Points(),
+        plan=Plan(),
+        trainer=plan,
+        steps=STEPS,
+        folder=PretrainFolder(path),
+        device=CPU,
+        panels=[Panel("Loss", ("loss",))],
+    )
+    return job, state
+
+
+def run(path: Path, *, stop_after: int | None = None, **changes: object) -> TrainingState:
+    job, state = make_run(path, make_plan(**changes))
+    resume_state(job.folder.checkpoint, state)
+    train(job, state, progress=Silent(), stop_after=stop_after)
+    return state
+
+
+def weights(state: TrainingState) -> list[Tensor]:
+    return [tensor.clone() for tensor in state.network.state_dict().values()]
+
+
+def assert_same_result(first: tuple[Path, TrainingState], second: tuple[Path, TrainingState]) -> None:
+    assert (first[0] / "log.csv").read_bytes() == (second[0] / "log.csv").read_bytes()
+    assert all(torch.equal(a, b) for a, b in zip(weights(first[1]), weights(second[1]), strict=True))
+
+
+def test_run_writes_log_timings_checkpoint_and_picture(tmp_path: Path) -> None:
+    state = run(tmp_path)
+    with (tmp_path / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4", "5", "6", "7"]
+    assert list(rows[0]) == ["step", "learning_rate", "loss", "share", "gradient_norm"]
+    assert rows[0]["learning_rate"] == "0.025"
+    assert [row["share"] != "" for row in rows] == [True, False, True, False, True, False, True]
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    assert state.step == STEPS
+    timing = (tmp_path / "timing.csv").read_text().splitlines()
+    assert timing[0] == "step,seconds,samples_per_second,waiting_share,peak_memory_mb"
+    assert [line.split(",")[0] for line in timing[1:]] == ["3", "6", "7"]
+    assert (tmp_path / "progress.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_first_step_worked_by_hand(tmp_path: Path) -> None:
+    job, state = make_run(tmp_path, make_plan(weight_decay=0.0))
+    before = weights(state)
+    train(job, state, progress=Silent(), stop_after=1)
+    # AdamW's first step moves every weight that has a gradient by the learning rate, here 0.05 / 2.
+    moves = torch.cat([(a - b).abs().flatten() for a, b in zip(weights(state), before, strict=True)])
+    assert moves[moves > 0].numpy() == pytest.approx(0.025, rel=1e-3)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_result_does_not_depend_on_workers(tmp_path: Path, workers: int) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    assert_same_result((first, run(first)), (second, run(second, workers=workers)))
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 5])
+def test_stopped_and_resumed_run_equals_the_uninterrupted_one(tmp_path: Path, stop_after: int) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    expected = run(whole)
+    assert run(parts, stop_after=stop_after).step == stop_after
+    assert_same_result((whole, expected), (parts, run(parts)))
+
+
+def test_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    expected = run(whole)
+    run(killed, stop_after=5)
+    # Killed within step 6 the run leaves the checkpoint of step 3, and a log that went on to 5 and a half.
+    (killed / "checkpoint.previous.pt").replace(killed / "checkpoint.pt")
+    with (killed / "log.csv").open("a") as file:
+        file.write("6,0.0")
+    assert_same_result((whole, expected), (killed, run(killed)))
+
+
+def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:
+    whole, damaged = tmp_path / "whole", tmp_path / "damaged"
+    expected = run(whole)
+    run(damaged, stop_after=5)
+    content = (damaged / "checkpoint.pt").read_bytes()
+    (damaged / "checkpoint.pt").write_bytes(content[: len(content) // 2])
+    assert_same_result((whole, expected), (damaged, run(damaged)))
+
+
+def test_finished_run_does_nothing_more(tmp_path: Path) -> None:
+    state = run(tmp_path)
+    log = (tmp_path / "log.csv").read_bytes()
+    assert_same_result((tmp_path, state), (tmp_path, run(tmp_path)))
+    assert (tmp_path / "log.csv").read_bytes() == log
+
+
+def test_non_finite_loss_stops_and_keeps_the_checkpoint_before(tmp_path: Path) -> None:
+    job, state = make_run(tmp_path, make_plan(), at_step=4, action="nan")
+    with pytest.raises(RunError, match=r"step 5 is not finite .*cases of its batch: case_0, case_1\."):
+        train(job, state, progress=Silent())
+    _, fresh = make_run(tmp_path, make_plan())
+    assert resume_state(job.folder.checkpoint, fresh)
+    assert fresh.step == 3
+    assert all(tensor.isfinite().all() for tensor in weights(fresh))
+
+
+def test_sigterm_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    expected = run(whole)
+    before = signal.getsignal(signal.SIGTERM)
+    job, state = make_run(stopped, make_plan(workers=1), at_step=3, action="terminate")
+    with pytest.raises(RunError, match=r"SIGTERM stopped the run after step 4 of 7; .* same command again"):
+        train(job, state, progress=Silent())
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert_same_result((whole, expected), (stopped, run(stopped)))
+
+
+def test_sigterm_in_the_last_step_finishes_the_run(tmp_path: Path) -> None:
+    job, state = make_run(tmp_path, make_plan(), at_step=STEPS - 1, action="terminate")
+    assert train(job, state, progress=Silent())
+
+
+def test_progress_counts_every_step_of_a_resumed_run(tmp_path: Path) -> None:
+    run(tmp_path, stop_after=2)
+    job, state = make_run(tmp_path, make_plan())
+    resume_state(job.folder.checkpoint, state)
+    watcher = Watcher()
+    assert train(job, state, progress=watcher)
+    assert (watcher.total, watcher.done, watcher.is_finished) == (STEPS, STEPS, True)
+    assert watcher.notes[-1].startswith("loss ")
+
+
+def test_gradient_measurements_follow_the_step_and_not_the_call(tmp_path: Path) -> None:
+    run(tmp_path, stop_after=1)
+    job, state = make_run(tmp_path, make_plan())
+    resume_state(job.folder.checkpoint, state)
+    train(job, state, progress=Silent())
+    assert job.objective.measured == [False, True, False, True, False, True]
+
+
+def test_clipping_bounds_the_update_and_logs_the_norm_before(tmp_path: Path) -> None:
+    free, clipped = tmp_path / "free", tmp_path / "clipped"
+    run(free, stop_after=1)
+    run(clipped, stop_after=1, gradient_clip_norm=1e-6)
+    assert (free / "log.csv").read_bytes() == (clipped / "log.csv").read_bytes()
+    first, second = (torch.load(path / "checkpoint.pt")["optimiser"]["state"] for path in (free, clipped))
+    assert second[0]["exp_avg"].norm() < 1e-3 * first[0]["exp_avg"].norm()
+
+
+def test_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, stop_after=1)
+    other = start_state(nn.Conv3d(1, 1, 1), make_plan(), device=CPU, precision="fp32")
+    with pytest.raises(
+        RunError, match=r"the checkpoint does not fit this run .*; remove .* to start it again"
+    ):
+        resume_state(tmp_path / "checkpoint.pt", other)
+
+
+def test_state_without_a_checkpoint_starts_at_step_0(tmp_path: Path) -> None:
+    _, state = make_run(tmp_path, make_plan())
+    assert not resume_state(tmp_path / "checkpoint.pt", state)
+    assert state.step == 0
