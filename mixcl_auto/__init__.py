@@ -8,6 +8,49 @@ Conventions, said once for the whole package:
 - Quantities carry their unit in the name: ``spacing_mm``, ``window_hu``, ``distance_voxels``.
 - Stages talk through files in the workspace, never to each other; imports only go down the layers listed in
   the README.
+
+The commands are functions here too, loaded when first used: ``mixcl_auto.plan_and_preprocess``, ``pretrain``,
+``finetune``, ``predict``, ``report`` and the others of ``__all__``.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mixcl_auto.workflows.demo import demo
+    from mixcl_auto.workflows.doctor import doctor
+    from mixcl_auto.workflows.evaluate import evaluate_folder, evaluate_run
+    from mixcl_auto.workflows.finetune import finetune
+    from mixcl_auto.workflows.plan_and_preprocess import plan_and_preprocess
+    from mixcl_auto.workflows.predict import predict
+    from mixcl_auto.workflows.pretrain import pretrain
+    from mixcl_auto.workflows.report import report
+    from mixcl_auto.workflows.validate import validate
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "demo",
+    "doctor",
+    "evaluate_folder",
+    "evaluate_run",
+    "finetune",
+    "plan_and_preprocess",
+    "predict",
+    "pretrain",
+    "report",
+    "validate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public function when it is first used, so that importing the package stays light."""
+    if name not in __all__:
+        raise AttributeError(f"module 'mixcl_auto' has no attribute {name!r}")
+    module = "evaluate" if name.startswith("evaluate_") else name
+    return getattr(importlib.import_module(f"mixcl_auto.workflows.{module}"), name)
+
+
+def __dir__() -> list[str]:
+    """What is here, what is not loaded yet included."""
+    return sorted({*globals(), *__all__})

@@ -101,7 +101,7 @@ def test_imports_only_go_down(module: Path) -> None:
     assert broken_rules(part, module_imports(module)) == []
 
 
-@pytest.mark.parametrize("part", LEAVES + ("io", "training"))
+@pytest.mark.parametrize("part", [*LEAVES, "io", "training"])
 def test_environment_is_not_read_below_the_command_line(part: str) -> None:
     reads = [
         str(module)

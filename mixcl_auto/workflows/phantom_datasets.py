@@ -134,7 +134,7 @@ def _description(dataset: PhantomDataset) -> dict[str, Any]:
 def grid_geometry(
     shape_ras: tuple[int, ...], spacing_ras_mm: Vector, orientation: str, *, tilt_degrees: float = 0.0
 ) -> Geometry:
-    """A file's grid for a RAS array: axes in the order and direction of ``orientation``, tilted about all axes.
+    """A file's grid for a RAS array, with axes as ``orientation`` says, tilted about all three.
 
     Args:
         shape_ras: of the array, (x, y, z).

@@ -1,0 +1,59 @@
+"""``mixcl_auto finetune``."""
+
+import click
+
+from mixcl_auto.cli.options import (
+    Settings,
+    dataset_option,
+    device_option,
+    fold_option,
+    fraction_option,
+    init_option,
+    pass_settings,
+    plan_option,
+    set_option,
+)
+
+
+@click.command("finetune", short_help="Fine-tune, predict and score one fold.")
+@plan_option
+@dataset_option
+@fold_option(multiple=False)
+@fraction_option
+@init_option
+@set_option
+@device_option
+@pass_settings
+def finetune(
+    settings: Settings,
+    plan: str,
+    dataset: str | None,
+    fold: int,
+    fraction: float,
+    init: str,
+    edits: tuple[str, ...],
+    device: str | None,
+) -> None:
+    """Fine-tune on a fraction of one fold's training cases; predict and score its held-out cases.
+
+    A stopped run goes on by the same command; a finished one is left as it is. The seed is the plan's
+    finetune.seed.
+    """
+    from mixcl_auto.cli.progress_bar import open_progress
+    from mixcl_auto.cli.tables import print_table
+    from mixcl_auto.workflows.finetune import finetune as run
+
+    summary = run(
+        settings.workspace,
+        plan=plan,
+        dataset=dataset,
+        fold=fold,
+        fraction=fraction,
+        init=init,
+        edits=edits,
+        device=device,
+        progress=open_progress(),
+    )
+    rows = [*summary.dice_per_organ.items(), ("mean", summary.mean_dice)]
+    print_table(f"Dice, {summary.cases} held-out cases", ("organ", "Dice"), rows)
+    click.echo(f"The run is {summary.folder.path}")

@@ -1,0 +1,111 @@
+"""The command ``mixcl_auto``: the group, its errors, and where its commands live."""
+
+import importlib
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mixcl_auto import __version__
+from mixcl_auto.cli.options import Settings
+from mixcl_auto.errors import MixCLError
+
+COMMANDS = (
+    "validate",
+    "plan_and_preprocess",
+    "pretrain",
+    "finetune",
+    "predict",
+    "evaluate",
+    "report",
+    "demo",
+    "doctor",
+)
+"""In the order of use; each in the module of its name."""
+
+
+class Problem(click.ClickException):
+    """One clear message on stderr and exit code 1."""
+
+    exit_code = 1
+
+
+class Commands(click.Group):
+    """Imports a command's module when that command is asked for, and turns errors into messages."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"mixcl_auto.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; without ``--debug`` no traceback reaches the user."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except MixCLError as problem:
+            if ctx.params["debug"]:
+                raise
+            raise Problem(str(problem)) from problem
+        except BrokenPipeError:
+            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+            raise click.exceptions.Exit(1) from None
+        except Exception as problem:
+            if ctx.params["debug"]:
+                raise
+            kind = type(problem).__name__
+            raise Problem(
+                f"unexpected {kind}: {problem}\nThis is a bug; run again with --debug for its traceback:"
+                f" mixcl_auto --debug {ctx.invoked_subcommand or ''} ..."
+            ) from problem
+
+
+class EchoHandler(logging.Handler):
+    """Log lines on stderr, above a progress bar if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        prefix = "Warning: " if record.levelno >= logging.WARNING else ""
+        click.echo(prefix + record.getMessage(), err=True)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Exit codes: 0 done, 1 a problem of the data, the plan or the machine, 2 wrong usage.",
+)
+@click.option(
+    "-w",
+    "--workspace",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=".",
+    show_default=True,
+    help="The folder that holds raw_data/, plans/, preprocessed/ and results/.",
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error, and more of what goes on.")
+@click.version_option(__version__, prog_name="mixcl_auto")
+@click.pass_context
+def cli(context: click.Context, workspace: Path, debug: bool) -> None:
+    """MixCL pre-training and few-label fine-tuning for CT segmentation, configured by itself.
+
+    On your own data: put datasets under raw_data/, then plan_and_preprocess, pretrain, finetune, report.
+    """
+    context.obj = Settings(workspace, debug)
+    logger = logging.getLogger("mixcl_auto")
+    logger.setLevel(logging.DEBUG if debug else logging.INFO)
+    logger.handlers = [EchoHandler()]
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    cli(prog_name="mixcl_auto")

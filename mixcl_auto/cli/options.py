@@ -1,0 +1,85 @@
+"""The options that several commands share, each defined once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What stands before the command."""
+
+    workspace: Path
+    debug: bool
+
+
+pass_settings = click.make_pass_decorator(Settings)
+
+plan_option = click.option(
+    "-p",
+    "--plan",
+    metavar="PLAN",
+    default="plan.json",
+    show_default=True,
+    help="The plan: a path, or a file under plans/.",
+)
+dataset_option = click.option(
+    "-d",
+    "--dataset",
+    metavar="NAME",
+    help="The target dataset. [default: the plan's only target]",
+)
+set_option = click.option(
+    "--set",
+    "edits",
+    metavar="SECTION.KEY=VALUE",
+    multiple=True,
+    help="Change a field of the plan, such as pretrain.seed=1; can be repeated. Values are JSON or a word.",
+)
+device_option = click.option(
+    "--device",
+    metavar="DEVICE",
+    help="Where to compute: cpu, cuda or cuda:1. [default: a GPU if there is one]",
+)
+init_option = click.option(
+    "--init",
+    metavar="INIT",
+    default="mixcl",
+    show_default=True,
+    help="Initial weights: scratch, the name of a pre-training, or a weights file.",
+)
+fraction_option = click.option(
+    "--fraction",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Share of the fold's training cases; 0.05 is 5 %.",
+)
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    help="Seed of the run. [default: the plan's finetune.seed]",
+)
+jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Cases worked on at once. [default: the number of cores]",
+)
+
+
+def fold_option(*, multiple: bool) -> Callable[[Command], Command]:
+    """``--fold``: one to train on, or several to predict with."""
+    return click.option(
+        "--fold",
+        "folds" if multiple else "fold",
+        type=click.IntRange(min=0),
+        multiple=multiple,
+        default=(0,) if multiple else 0,
+        show_default=True,
+        help="Cross-validation fold, counted from 0" + ("; repeat it for an ensemble." if multiple else "."),
+    )

@@ -1,0 +1,112 @@
+"""``mixcl_auto plan_and_preprocess``."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mixcl_auto.cli.numbers import AutoOrNumbers, Numbers, NumbersCommand
+from mixcl_auto.cli.options import Settings, jobs_option, pass_settings, set_option
+
+if TYPE_CHECKING:
+    from mixcl_auto.records.plan import Plan
+
+
+@click.command(
+    "plan_and_preprocess", cls=NumbersCommand, short_help="Measure the data, write the plan, fill the cache."
+)
+@click.option(
+    "--preset",
+    type=click.Choice(["paper", "balanced", "tiny"]),
+    default="paper",
+    show_default=True,
+    help="Size and objective to start from; tiny suits a CPU.",
+)
+@click.option(
+    "--name",
+    metavar="NAME",
+    default="plan",
+    show_default=True,
+    help="The plan is written to plans/NAME.json.",
+)
+@click.option(
+    "--spacing",
+    type=AutoOrNumbers(3, "X Y Z"),
+    help="Voxel size in mm, or auto to take it from the data. [default: the preset's]",
+)
+@click.option(
+    "--window",
+    type=AutoOrNumbers(2, "LOW HIGH"),
+    help="Intensities kept, in HU, or auto to take them from the labelled voxels. [default: the preset's]",
+)
+@click.option(
+    "--pretrain",
+    metavar="NAME",
+    multiple=True,
+    help="Pre-train on this dataset, whatever its dataset.json says; can be repeated.",
+)
+@click.option(
+    "--target",
+    metavar="NAME",
+    multiple=True,
+    help="Fine-tune on this dataset, whatever its dataset.json says; can be repeated.",
+)
+@set_option
+@jobs_option
+@click.option("--plan-only", is_flag=True, help="Write the plan, but no cache.")
+@click.option("--skip-invalid", is_flag=True, help="Leave cases with errors out, and say so in the plan.")
+@pass_settings
+def plan_and_preprocess(
+    settings: Settings,
+    preset: str,
+    name: str,
+    spacing: Numbers | None,
+    window: Numbers | None,
+    pretrain: tuple[str, ...],
+    target: tuple[str, ...],
+    edits: tuple[str, ...],
+    jobs: int | None,
+    plan_only: bool,
+    skip_invalid: bool,
+) -> None:
+    """Check and measure the raw data, write the plan, and preprocess every case into the cache.
+
+    Done cases are kept: after an interruption the same command goes on where it was.
+    """
+    from mixcl_auto.cli.findings import print_findings
+    from mixcl_auto.cli.progress_bar import open_progress
+    from mixcl_auto.workflows.plan_and_preprocess import plan_and_preprocess as run
+
+    done = run(
+        settings.workspace,
+        preset=preset,
+        name=name,
+        spacing=spacing,
+        window=window,
+        pretrain=pretrain,
+        target=target,
+        edits=edits,
+        jobs=jobs,
+        plan_only=plan_only,
+        skip_invalid=skip_invalid,
+        on_findings=print_findings,
+        on_plan=print_plan,
+        progress=open_progress(),
+    )
+    click.echo(f"The plan is {done.path}")
+    for failure in done.failures:
+        click.echo(f"Error: {failure.dataset}, {failure.case}: {failure.message}", err=True)
+    if done.failures:
+        click.echo(
+            f"Error: {len(done.failures)} cases could not be preprocessed; the others are done.", err=True
+        )
+        raise click.exceptions.Exit(1)
+
+
+def print_plan(plan: "Plan") -> None:
+    """The decisions with their reasons, and the warnings."""
+    from mixcl_auto.cli.tables import print_table
+
+    rows = [(item.field, item.value, item.rule, item.reason) for item in plan.decisions]
+    print_table("Decisions", ("field", "value", "rule", "reason"), rows)
+    for warning in plan.warnings:
+        click.echo(f"Warning: {warning}")

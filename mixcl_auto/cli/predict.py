@@ -1,0 +1,73 @@
+"""``mixcl_auto predict``."""
+
+from pathlib import Path
+
+import click
+
+from mixcl_auto.cli.options import (
+    Settings,
+    dataset_option,
+    device_option,
+    fold_option,
+    fraction_option,
+    init_option,
+    pass_settings,
+    plan_option,
+    seed_option,
+)
+
+
+@click.command("predict", short_help="Segment scans with fine-tuned models.")
+@click.option(
+    "-i",
+    "--input",
+    "source",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="A scan, or a folder of scans.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="The folder for the label maps, each on its scan's own grid.",
+)
+@plan_option
+@dataset_option
+@fold_option(multiple=True)
+@fraction_option
+@init_option
+@seed_option
+@device_option
+@pass_settings
+def predict(
+    settings: Settings,
+    source: Path,
+    output: Path,
+    plan: str,
+    dataset: str | None,
+    folds: tuple[int, ...],
+    fraction: float,
+    init: str,
+    seed: int | None,
+    device: str | None,
+) -> None:
+    """Segment scans with a fine-tuned model, or with the mean of several folds' probabilities."""
+    from mixcl_auto.cli.progress_bar import open_progress
+    from mixcl_auto.workflows.predict import predict as run
+
+    written = run(
+        source,
+        output,
+        settings.workspace,
+        plan=plan,
+        dataset=dataset,
+        folds=folds,
+        fraction=fraction,
+        init=init,
+        seed=seed,
+        device=device,
+        progress=open_progress(),
+    )
+    click.echo(f"{len(written)} label maps in {output}")

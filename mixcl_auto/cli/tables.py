@@ -1,0 +1,29 @@
+"""Tables on stdout."""
+
+import sys
+from collections.abc import Iterable, Sequence
+
+PLAIN_WIDTH = 160
+"""Columns used where stdout is a file or a pipe."""
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Draw a table; an absent value is an empty cell, a float has four decimals."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(format_cell(cell)) for cell in row))
+    Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH).print(table)
+
+
+def format_cell(cell: object) -> str:
+    """One value as text."""
+    if cell is None:
+        return ""
+    return f"{cell:.4f}" if isinstance(cell, float) else str(cell)

@@ -1,0 +1,33 @@
+"""``mixcl_auto validate``."""
+
+import click
+
+from mixcl_auto.cli.options import Settings, jobs_option, pass_settings
+
+
+@click.command("validate", short_help="List every problem of the raw data.")
+@click.option(
+    "-d",
+    "--dataset",
+    "datasets",
+    metavar="NAME",
+    multiple=True,
+    help="Check this dataset; can be repeated. [default: all of raw_data/]",
+)
+@jobs_option
+@pass_settings
+def validate(settings: Settings, datasets: tuple[str, ...], jobs: int | None) -> None:
+    """Check every case of the raw data and list every problem at once.
+
+    The list is also written to validation.json in the workspace. Exit code 1 if any problem is an error;
+    warnings alone do not count.
+    """
+    from mixcl_auto.cli.findings import print_findings
+    from mixcl_auto.cli.progress_bar import open_progress
+    from mixcl_auto.workflows.validate import validate as run
+
+    checked = run(settings.workspace, datasets=datasets, jobs=jobs, progress=open_progress())
+    print_findings(checked.findings)
+    click.echo(f"{checked.cases} cases in {len(checked.datasets)} datasets; the list is in {checked.path}")
+    if any(finding.severity == "error" for finding in checked.findings):
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,81 @@
+"""How workflows take what callers name: the workspace, the plan, the target, the run."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixcl_auto.errors import PlanError, RunError
+from mixcl_auto.io.plans import find_plan, read_plan
+from mixcl_auto.io.workspace import FinetuneFolder, Workspace, fraction_name
+from mixcl_auto.records.plan import DatasetPlan, Plan
+from mixcl_auto.records.plan_edits import edit_plan
+
+Folder = str | Path | Workspace
+
+
+@dataclass(frozen=True)
+class Project:
+    """A workspace with the plan to work under."""
+
+    workspace: Workspace
+    plan: Plan
+    plan_name: str
+    """The plan's file name without ``.json``, which names its results."""
+
+
+def open_workspace(folder: Folder) -> Workspace:
+    """The workspace in a folder; it need not exist yet."""
+    return folder if isinstance(folder, Workspace) else Workspace(Path(folder))
+
+
+def open_project(folder: Folder, plan: str | Path | None, edits: Iterable[str] = ()) -> Project:
+    """Read the plan and apply edits to the copy.
+
+    Raises:
+        PlanError: if there is no such plan, if it is malformed, or if an edit is.
+    """
+    workspace = open_workspace(folder)
+    path = find_plan(workspace, None if plan is None else str(plan))
+    return Project(workspace, edit_plan(read_plan(path), edits), path.stem)
+
+
+def choose_target(plan: Plan, name: str | None) -> DatasetPlan:
+    """The target dataset of that name, or the only one.
+
+    Raises:
+        PlanError: if there is none, if it is not a target, or if no name is given and there are several.
+    """
+    names = ", ".join(dataset.name for dataset in plan.targets) or "none"
+    if name is not None:
+        dataset = plan.dataset(name)
+        if not dataset.is_target:
+            raise PlanError(f"{name} has the role {dataset.role}, not target; the plan's targets: {names}")
+        return dataset
+    if len(plan.targets) != 1:
+        raise PlanError(f"the plan's targets: {names}; say which with -d NAME")
+    return plan.targets[0]
+
+
+def find_run(
+    project: Project, *, dataset: str | None, init: str, fraction: float, fold: int, seed: int | None
+) -> FinetuneFolder:
+    """The folder of a fine-tuning that was run.
+
+    Raises:
+        PlanError: see ``choose_target``.
+        RunError: if it was not run; the message lists what was.
+    """
+    target = choose_target(project.plan, dataset)
+    workspace, plan = project.workspace, project.plan
+    used_seed = plan.finetune.seed if seed is None else seed
+    name = Path(init).stem if Path(init).suffix else init
+    folder = workspace.finetune(project.plan_name, target.name, name, fraction, fold, used_seed)
+    if folder.run.is_file():
+        return folder
+    root = workspace.plan_results(project.plan_name)
+    known = [str(run.path.relative_to(root)) for run in workspace.finetune_runs(project.plan_name)]
+    listed = "\n".join(["there are:", *(f"  {path}" for path in known)]) if known else "there is none yet"
+    wanted = f"{target.name}, {name}, {fraction_name(fraction)}, fold {fold}, seed {used_seed}"
+    raise RunError(
+        f"no fine-tuning of {wanted} under {root}; {listed}\nrun `mixcl_auto finetune` for it first"
+    )

@@ -1,0 +1,77 @@
+"""Checking raw data."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixcl_auto.engines.cores import available_cores
+from mixcl_auto.errors import DataError
+from mixcl_auto.io.files import write_text
+from mixcl_auto.io.raw_dataset import dataset_folders, find_dataset, read_raw_dataset
+from mixcl_auto.io.workspace import Workspace
+from mixcl_auto.progress import Progress
+from mixcl_auto.records.case import RawDataset
+from mixcl_auto.records.finding import Finding
+from mixcl_auto.validation.validate import validate_datasets
+from mixcl_auto.workflows.inputs import Folder, open_workspace
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What was checked, and what was found."""
+
+    path: Path
+    """The same findings as JSON."""
+    findings: tuple[Finding, ...]
+    datasets: tuple[str, ...]
+    cases: int
+
+
+def validate(
+    workspace: Folder = ".",
+    *,
+    datasets: Iterable[str] = (),
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Validation:
+    """Check every case of the raw data and write every finding to ``validation.json``.
+
+    Args:
+        workspace: the folder of the project.
+        datasets: the names of those to check; all if none is given.
+        jobs: cases at once; as many as there are cores if absent.
+        progress: told of every case.
+
+    Raises:
+        DataError: if there is no dataset, or one of those named does not exist.
+    """
+    space = open_workspace(workspace)
+    chosen, findings = read_datasets(space, datasets)
+    findings += validate_datasets(chosen, jobs=jobs or available_cores(), progress=progress)
+    write_text(space.validation, findings_json(findings))
+    names = tuple(dataset.name for dataset in chosen)
+    return Validation(space.validation, tuple(findings), names, sum(len(dataset.cases) for dataset in chosen))
+
+
+def read_datasets(workspace: Workspace, names: Iterable[str] = ()) -> tuple[list[RawDataset], list[Finding]]:
+    """Read the datasets of these names, or all; one that can't be read is a finding, not the end.
+
+    Raises:
+        DataError: if there is no dataset, or one of those named does not exist.
+    """
+    wanted = list(dict.fromkeys(names))
+    if wanted:
+        return [find_dataset(workspace.raw_data, name) for name in wanted], []
+    found, findings = [], []
+    for folder in dataset_folders(workspace.raw_data):
+        try:
+            found.append(read_raw_dataset(folder))
+        except DataError as problem:
+            findings.append(Finding(severity="error", dataset=folder.name, message=str(problem)))
+    return found, findings
+
+
+def findings_json(findings: Sequence[Finding]) -> str:
+    """Findings as an indented JSON list."""
+    return json.dumps([found.model_dump(mode="json") for found in findings], indent=2) + "\n"

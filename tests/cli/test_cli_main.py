@@ -1,0 +1,134 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from mixcl_auto.cli import main as main_module
+from mixcl_auto.cli.main import COMMANDS, cli
+from mixcl_auto.errors import DataError
+
+HEAVY = ("torch", "monai", "pandas", "SimpleITK", "numba", "matplotlib", "numpy", "pydantic", "rich")
+
+
+def run(*arguments: str) -> "click.testing.Result":
+    return CliRunner().invoke(cli, list(arguments))
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch):
+    """Put a command in place that raises what it is given."""
+
+    def put(error: BaseException) -> None:
+        @click.command("doctor")
+        def command() -> None:
+            raise error
+
+        monkeypatch.setattr(main_module.Commands, "get_command", lambda self, ctx, name: command)
+
+    return put
+
+
+def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from click.testing import CliRunner\n"
+        "from mixcl_auto.cli.main import COMMANDS, cli\n"
+        "result = CliRunner().invoke(cli, ['--help'])\n"
+        "assert result.exit_code == 0, result.output\n"
+        "assert all(command in result.output for command in COMMANDS), result.output\n"
+        "for command in COMMANDS:\n"
+        "    assert CliRunner().invoke(cli, [command, '--help']).exit_code == 0, command\n"
+        f"print(sorted(set(sys.modules) & set({HEAVY!r})))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_and_option_is_documented(command: str) -> None:
+    context = click.Context(cli)
+    found = cli.get_command(context, command)
+    assert found is not None
+    assert found.name == command
+    assert found.help
+    assert found.short_help
+    for parameter in found.params:
+        assert isinstance(parameter, click.Option)
+        assert parameter.help, f"{command} {parameter.opts}"
+        has_default = isinstance(parameter.default, str | int | float | Path) and not parameter.is_flag
+        assert parameter.show_default or not has_default, f"{command} {parameter.opts} hides its default"
+
+
+def test_help_fits_a_terminal_without_cut_summaries() -> None:
+    assert "..." not in run("--help").output.replace("[ARGS]...", "")
+
+
+def test_python_dash_m_is_the_same_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mixcl_auto", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("mixcl_auto, version ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["plan-and-preprocess"],
+        ["finetune", "--fraction", "0"],
+        ["finetune", "--fraction", "1.5"],
+        ["finetune", "--fold", "-1"],
+        ["pretrain", "--without", "everything"],
+        ["plan_and_preprocess", "--preset", "huge"],
+        ["plan_and_preprocess", "--jobs", "0"],
+        ["predict", "-o", "out"],
+        ["evaluate", "--predictions", "."],
+        ["report", "--no-such-option"],
+    ],
+)
+def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+
+
+def test_a_missing_plan_is_one_clear_message_and_exit_1(tmp_path: Path) -> None:
+    result = run("-w", str(tmp_path), "report")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: no plan 'plan.json'")
+    assert "plan_and_preprocess" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_an_empty_workspace_says_where_datasets_go(tmp_path: Path) -> None:
+    result = run("-w", str(tmp_path), "plan_and_preprocess")
+    assert result.exit_code == 1
+    assert str(tmp_path / "raw_data") in result.stderr
+
+
+def test_our_errors_are_printed_without_a_traceback(broken) -> None:
+    broken(DataError("case x: broken; repair it"))
+    result = run("doctor")
+    assert (result.exit_code, result.stderr) == (1, "Error: case x: broken; repair it\n")
+
+
+def test_a_bug_is_named_with_the_way_to_its_traceback(broken) -> None:
+    broken(ZeroDivisionError("oh"))
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "unexpected ZeroDivisionError: oh" in result.stderr
+    assert "mixcl_auto --debug doctor" in result.stderr
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("oh"), DataError("oh")])
+def test_debug_lets_the_traceback_through(broken, error: Exception) -> None:
+    broken(error)
+    result = run("--debug", "doctor")
+    assert result.exception is error
+
+
+def test_evaluate_needs_both_folders(tmp_path: Path) -> None:
+    result = run("evaluate", "--references", str(tmp_path))
+    assert result.exit_code == 2
+    assert "go together" in result.output

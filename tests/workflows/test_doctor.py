@@ -1,0 +1,70 @@
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from mixcl_auto.workflows import doctor as module
+from mixcl_auto.workflows.doctor import check_disk, check_memory, doctor, memory_limit_gb
+
+
+def test_a_sound_installation_has_no_problem_and_learns_in_its_step(tmp_path: Path) -> None:
+    checks = doctor(tmp_path / "not" / "yet" / "there", device="cpu")
+    assert [check for check in checks if check.state == "problem"] == []
+    (step,) = [check for check in checks if check.name == "training step"]
+    assert step.finding.startswith("cpu, ")
+    before, after = re.findall(r"(?:loss|then) (\d+\.\d+)", step.finding)
+    assert float(after) < float(before)
+
+
+def test_one_broken_check_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def broken() -> list[module.Check]:
+        raise OSError("no such thing")
+
+    monkeypatch.setattr(module, "check_presets", broken)
+    monkeypatch.setattr(module, "check_training_step", lambda device: module.Check("ok", "training step", ""))
+    checks = doctor(tmp_path)
+    (problem,) = [check for check in checks if check.state == "problem"]
+    assert (problem.name, problem.finding) == ("presets", "OSError: no such thing")
+    assert checks[-1].name == "training step"
+
+
+def test_a_missing_library_is_a_problem_and_an_optional_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LIBRARIES", ("no-such-library",))
+    monkeypatch.setattr(module, "OPTIONAL_LIBRARIES", ("no-such-extra",))
+    states = {check.name: check.state for check in module.check_libraries()}
+    assert states == {"Python": "ok", "no-such-library": "problem", "no-such-extra": "ok"}
+
+
+def test_a_missing_file_of_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SHIPPED", ("presets/paper.json", "presets/lost.json"))
+    (check,) = module.check_installed_files()
+    assert check.state == "problem"
+    assert "presets/lost.json" in check.finding
+    assert "paper" not in check.finding
+
+
+def test_the_containers_memory_limit_counts(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:       16000000 kB\nMemFree:  1 kB\n")
+    assert memory_limit_gb(meminfo, tmp_path) == pytest.approx(16.384)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory_limit_gb(meminfo, tmp_path) == pytest.approx(16.384)
+    (tmp_path / "memory.max").write_text("4000000000\n")
+    assert memory_limit_gb(meminfo, tmp_path) == pytest.approx(4.0)
+    assert memory_limit_gb(tmp_path / "none", tmp_path / "none") is None
+
+
+def test_little_memory_is_a_warning() -> None:
+    assert check_memory(4.0).state == "warning"
+    assert check_memory(64.0).state == "ok"
+    assert check_memory(None).state == "warning"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_workspace_is_a_problem(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    check = check_disk(tmp_path / "workspace")
+    tmp_path.chmod(0o700)
+    assert check.state == "problem"
+    assert str(tmp_path) in check.finding
