@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from mixcl_auto.losses.gram import joint_gram
 from mixcl_auto.losses.precision import widen, without_autocast
 
 IdentityReduction = Literal["sum", "mean_per_channel"]
@@ -104,11 +105,45 @@ def cross_correlation(z: Tensor, z_prime: Tensor, *, center: bool = True) -> Ten
     _check_pair(z, z_prime)
     with without_autocast(z):
         z, z_prime = widen(z), widen(z_prime)
-        zeros = z.new_zeros(z.shape[1])
-        mean, mean_prime = (z.detach().mean(0), z_prime.detach().mean(0)) if center else (zeros, zeros)
+        mean, mean_prime = _channel_means(z, center), _channel_means(z_prime, center)
         sums = correlation_sums(z, z_prime, mean, mean_prime)
         floors = rounding_floor(mean, len(z)), rounding_floor(mean_prime, len(z))
         return correlation_from_sums(sums, *floors)
+
+
+def projected_cross_correlation(
+    features: Tensor, features_prime: Tensor, head: Tensor, *, center: bool = True
+) -> Tensor:
+    """Eq. 5 of z = head @ features, without forming z; exact, because the head is linear and has no bias.
+
+    With G the Gram matrices of the centred features: sum_M Z_i Z'_j = (head G head^T)_ij. Where there are far
+    more voxels than channels this saves the last layer of a projector and everything of its size.
+
+    Args:
+        features: what enters the last layer for view 1, (M, c).
+        features_prime: the same for view 1', (M, c).
+        head: weights of the last layer, (C, c).
+        center: see :func:`cross_correlation`.
+
+    Returns:
+        (C, C), as :func:`cross_correlation`.
+
+    Raises:
+        ValueError: for inputs that do not fit.
+    """
+    _check_pair(features, features_prime)
+    if head.ndim != 2 or head.shape[1] != features.shape[1]:
+        raise ValueError(f"head must be (C, {features.shape[1]}), got {tuple(head.shape)}")
+    with without_autocast(features):
+        head = widen(head)
+        mean, mean_prime = _channel_means(features, center), _channel_means(features_prime, center)
+        gram = joint_gram(features, features_prime, mean, mean_prime)
+        sums = _project_sums(gram, head)
+        floor, floor_prime = (
+            rounding_floor(head @ m, len(features)) + _gram_floor(part, head)
+            for m, part in zip((mean, mean_prime), gram.detach().diagonal().chunk(2), strict=True)
+        )
+        return correlation_from_sums(sums, floor, floor_prime)
 
 
 def identity_terms(
@@ -168,6 +203,34 @@ def _inverse_root(squares: Tensor, floor: Tensor) -> Tensor:
     # The inner `where` keeps the root away from 0, whose infinite slope the outer one would turn into NaN.
     root = torch.where(constant, torch.ones_like(squares), squares).sqrt()
     return torch.where(constant, torch.zeros_like(root), root.reciprocal())
+
+
+def _channel_means(z: Tensor, center: bool) -> Tensor:
+    """What to subtract from each channel, (C,), in float32 or wider."""
+    z = z.detach()
+    dtype = z.dtype if z.dtype == torch.float64 else torch.float32
+    return z.mean(0, dtype=dtype) if center else z.new_zeros(z.shape[1], dtype=dtype)
+
+
+def _project_sums(gram: Tensor, head: Tensor) -> CorrelationSums:
+    """Sums of z = head @ features from both views' joint Gram matrix of the features."""
+    features = head.shape[1]
+    own, cross, own_prime = (
+        gram[:features, :features],
+        gram[:features, features:],
+        gram[features:, features:],
+    )
+    return CorrelationSums(
+        head @ cross @ head.T,
+        ((head @ own) * head).sum(1),
+        ((head @ own_prime) * head).sum(1),
+    )
+
+
+def _gram_floor(squares: Tensor, head: Tensor) -> Tensor:
+    """What rounding of a Gram matrix with this diagonal can leave in a projected sum of squares, (C,)."""
+    largest = (head.detach().abs() @ squares.sqrt()).square()
+    return _ROUNDING_STEPS * torch.finfo(head.dtype).eps * largest
 
 
 def _check_pair(z: Tensor, z_prime: Tensor) -> None:

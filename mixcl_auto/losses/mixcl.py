@@ -6,7 +6,6 @@ the mean over the samples that have a positive pair. Nothing here waits for the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +15,7 @@ from mixcl_auto.losses.identity_consistency import (
     IdentityTerms,
     cross_correlation,
     identity_terms,
+    projected_cross_correlation,
 )
 from mixcl_auto.losses.label_consistency import (
     LabelReduction,
@@ -24,9 +24,16 @@ from mixcl_auto.losses.label_consistency import (
     label_consistency_loss,
 )
 from mixcl_auto.losses.pixel_sampling import class_column, sample_voxels, voxel_weights
+from mixcl_auto.losses.precision import widen, without_autocast
 from mixcl_auto.losses.reconstruction import ReconstructionReduction, reconstruction_loss
 
-_Value = TypeVar("_Value")
+Embedding = Tensor | tuple[Tensor, Tensor]
+"""A map of embeddings (B, C, X, Y, Z); or features (B, c, X, Y, Z) with a head (C, c), for Z = head @
+features.
+
+A factored one is never multiplied out: Eq. 5 needs the Gram matrices of the features, Eq. 6 the sampled
+voxels.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,9 +137,9 @@ class MixCLTerms:
 
 def mixcl_loss(
     *,
-    embeddings_1: Sequence[Tensor | None],
-    embeddings_1_prime: Sequence[Tensor | None],
-    embedding_2: Tensor | None,
+    embeddings_1: Sequence[Embedding | None],
+    embeddings_1_prime: Sequence[Embedding | None],
+    embedding_2: Embedding | None,
     reconstructions: Sequence[Tensor] | None,
     targets: MixCLTargets,
     settings: MixCLSettings,
@@ -140,8 +147,7 @@ def mixcl_loss(
     """Eq. 2 for one batch, from a network's outputs.
 
     Args:
-        embeddings_1: Z1 at every level, (B, C_l, X_l, Y_l, Z_l); None where the terms that are on need no
-            embedding.
+        embeddings_1: Z1 at every level, (B, C_l, X_l, Y_l, Z_l); None where the terms that are on need none.
         embeddings_1_prime: Z1' at every level, likewise.
         embedding_2: Z2 at the label level; None without the label term.
         reconstructions: those of view 1, view 1' and view 2; None without the reconstruction term.
@@ -159,11 +165,10 @@ def mixcl_loss(
         levels = _identity_levels(embeddings_1, embeddings_1_prime, settings)
         identity = torch.stack([level.loss for level in levels]).sum()
     if settings.label:
-        embedding_1 = _needed(embeddings_1[settings.label_level], "embeddings_1 at the label level")
-        embedding_2 = _needed(embedding_2, "embedding_2")
+        embedding_1 = embeddings_1[settings.label_level]
         label, label_chance, label_samples = _label_term(embedding_1, embedding_2, targets, settings)
     if settings.reconstruction:
-        reconstruction = _reconstruction_term(_needed(reconstructions, "reconstructions"), targets, settings)
+        reconstruction = _reconstruction_term(reconstructions, targets, settings)
     return MixCLTerms(
         total=settings.identity_weight * identity
         + settings.label_weight * label
@@ -204,54 +209,65 @@ def reduce_to_grid(volume: Tensor, grid: Sequence[int]) -> Tensor:
 
 
 def _identity_levels(
-    embeddings_1: Sequence[Tensor | None],
-    embeddings_1_prime: Sequence[Tensor | None],
+    embeddings_1: Sequence[Embedding | None],
+    embeddings_1_prime: Sequence[Embedding | None],
     settings: MixCLSettings,
 ) -> list[IdentityTerms]:
     """Eq. 4 at every level."""
     terms = []
     for level, (z, z_prime) in enumerate(zip(embeddings_1, embeddings_1_prime, strict=True)):
-        z, z_prime = _needed(z, f"embeddings_1[{level}]"), _needed(z_prime, f"embeddings_1_prime[{level}]")
-        correlation = cross_correlation(voxel_rows(z), voxel_rows(z_prime), center=settings.center)
-        terms.append(
-            identity_terms(
-                correlation,
-                off_diagonal_weight=settings.off_diagonal_weight,
-                reduction=settings.identity_reduction,
-            )
+        features, head = _factors(z, f"embeddings_1[{level}]")
+        features_prime, _ = _factors(z_prime, f"embeddings_1_prime[{level}]")
+        rows, rows_prime = voxel_rows(features), voxel_rows(features_prime)
+        correlation = (
+            cross_correlation(rows, rows_prime, center=settings.center)
+            if head is None
+            else projected_cross_correlation(rows, rows_prime, head, center=settings.center)
         )
+        weight, reduction = settings.off_diagonal_weight, settings.identity_reduction
+        terms.append(identity_terms(correlation, off_diagonal_weight=weight, reduction=reduction))
     return terms
 
 
 def _label_term(
-    embedding_1: Tensor, embedding_2: Tensor, targets: MixCLTargets, settings: MixCLSettings
+    embedding_1: Embedding | None,
+    embedding_2: Embedding | None,
+    targets: MixCLTargets,
+    settings: MixCLSettings,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Eq. 6 for a batch: the mean loss and chance over samples with a positive pair, and their number."""
-    grid = embedding_1.shape[2:]
-    labels_1, labels_2 = reduce_to_grid(targets.labels_1, grid), reduce_to_grid(targets.labels_2, grid)
-    distances_1 = reduce_to_grid(targets.distances_1, grid)
-    distances_2 = reduce_to_grid(targets.distances_2, grid)
+    map_1, head_1 = _factors(embedding_1, "embeddings_1 at the label level")
+    map_2, head_2 = _factors(embedding_2, "embedding_2")
+    if not len(targets.class_counts) == len(targets.generators) == len(map_1):
+        raise ValueError(
+            f"class_counts and generators must have one entry for each of {len(map_1)} samples, "
+            f"got {len(targets.class_counts)} and {len(targets.generators)}"
+        )
+    grid = map_1.shape[2:]
+    patches = [
+        (map_1, head_1, reduce_to_grid(targets.labels_1, grid), reduce_to_grid(targets.distances_1, grid)),
+        (map_2, head_2, reduce_to_grid(targets.labels_2, grid), reduce_to_grid(targets.distances_2, grid)),
+    ]
     losses, chances, positives = [], [], []
     for b, (count, generator) in enumerate(zip(targets.class_counts, targets.generators, strict=True)):
-        z_1, sampled_1 = _draw(embedding_1[b], labels_1[b], distances_1[b], count, generator, settings)
-        z_2, sampled_2 = _draw(embedding_2[b], labels_2[b], distances_2[b], count, generator, settings)
-        reduction = settings.label_reduction
-        losses.append(
-            label_consistency_loss(
-                z_1, z_2, sampled_1, sampled_2, temperature=settings.temperature, reduction=reduction
-            )
+        (z_1, labels_1), (z_2, labels_2) = (
+            _draw(features[b], head, labels[b], distances[b], count, generator, settings)
+            for features, head, labels, distances in patches
         )
-        chances.append(chance_value(sampled_1, sampled_2, reduction=reduction))
-        positives.append(has_positive_pair(sampled_1, sampled_2))
-    if len(losses) != len(embedding_1):
-        raise ValueError(f"class_counts and generators must have one entry per sample, got {len(losses)}")
+        temperature, reduction = settings.temperature, settings.label_reduction
+        losses.append(
+            label_consistency_loss(z_1, z_2, labels_1, labels_2, temperature=temperature, reduction=reduction)
+        )
+        chances.append(chance_value(labels_1, labels_2, reduction=reduction))
+        positives.append(has_positive_pair(labels_1, labels_2))
     samples = torch.stack(positives).sum()
     chance = torch.stack(chances).nansum() / samples
     return torch.stack(losses).sum() / samples.clamp(min=1), chance, samples
 
 
 def _draw(
-    embedding: Tensor,
+    features: Tensor,
+    head: Tensor | None,
     labels: Tensor,
     distances: Tensor,
     class_count: int,
@@ -268,14 +284,19 @@ def _draw(
         classes=classes,
         generator=generator,
     )
-    sampled = class_column(classes, labels.device).where(validity, -1)
-    return embedding.flatten(1).index_select(1, indices.flatten()).T, sampled.flatten()
+    sampled = features.flatten(1).index_select(1, indices.flatten()).T
+    if head is not None:
+        with without_autocast(sampled):
+            sampled = widen(sampled) @ widen(head).T
+    return sampled, class_column(classes, labels.device).where(validity, -1).flatten()
 
 
 def _reconstruction_term(
-    reconstructions: Sequence[Tensor], targets: MixCLTargets, settings: MixCLSettings
+    reconstructions: Sequence[Tensor] | None, targets: MixCLTargets, settings: MixCLSettings
 ) -> Tensor:
     """Eq. 3 over the three reconstructions, against P1, P1 and P2."""
+    if reconstructions is None:
+        raise ValueError("reconstructions must be given while the reconstruction term is on, got None")
     reduction = settings.reconstruction_reduction
     patches = (targets.patch_1, targets.patch_1, targets.patch_2)
     losses = torch.stack(
@@ -287,7 +308,8 @@ def _reconstruction_term(
     return losses.mean() if reduction == "mean" else losses.sum() / len(targets.patch_1)
 
 
-def _needed(value: _Value | None, name: str) -> _Value:
-    if value is None:
+def _factors(embedding: Embedding | None, name: str) -> tuple[Tensor, Tensor | None]:
+    """Features and head of an embedding; a whole one has no head."""
+    if embedding is None:
         raise ValueError(f"{name} must be given for the terms that are on, got None")
-    return value
+    return embedding if isinstance(embedding, tuple) else (embedding, None)

@@ -1,36 +1,61 @@
 """The network of Fig. 1: encoder theta, projectors sigma and reconstructor phi over three views."""
 
-from typing import NamedTuple
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mixcl_auto.errors import PlanError
 from mixcl_auto.networks.backbone import Backbone
 from mixcl_auto.networks.projector import Projector
 
+_VOXELS_PER_CHANNEL = 64
+"""From this ratio on a level's embeddings stay factored: Gram matrices of the features cost less."""
 
-class MixCLOutput(NamedTuple):
-    """What the losses need of three views.
+
+class FactoredEmbedding(NamedTuple):
+    """Embeddings Z = head @ features that are not multiplied out; the losses take them as they are.
 
     Attributes:
-        embeddings_1: Z1 at every level, (B, 2c_l, X_l, Y_l, Z_l); without the identity term None at every
-            level but the label level.
-        embeddings_1_prime: Z1' at every level; without the identity term None at every level.
+        features: what enters the projector's last layer, (B, c, X, Y, Z).
+        head: the last layer's weights, (2c, c).
+    """
+
+    features: Tensor
+    head: Tensor
+
+    def dense(self) -> Tensor:
+        """The embeddings, (B, 2c, X, Y, Z)."""
+        return functional.conv3d(self.features, self.head[:, :, None, None, None])
+
+
+Embedding = Tensor | FactoredEmbedding
+
+
+class MixCLOutput(NamedTuple):
+    """What the losses need of three views; ``mixcl_loss`` takes the fields by name.
+
+    Attributes:
+        embeddings_1: Z1 at every level, (B, 2c_l, X_l, Y_l, Z_l), factored at the levels with many voxels;
+            without the identity term None at every level but the label level.
+        embeddings_1_prime: Z1' at every level, likewise; without the identity term None at every level.
         embedding_2: Z2 at the label level; None without the label term.
         reconstructions: of views 1, 1' and 2, (B, 1, X, Y, Z) each; None without the reconstruction term.
     """
 
-    embeddings_1: list[Tensor | None]
-    embeddings_1_prime: list[Tensor | None]
-    embedding_2: Tensor | None
+    embeddings_1: list[Embedding | None]
+    embeddings_1_prime: list[Embedding | None]
+    embedding_2: Embedding | None
     reconstructions: tuple[Tensor, Tensor, Tensor] | None
 
 
 class _LevelEmbeddings(NamedTuple):
-    view_1: Tensor | None
-    view_1_prime: Tensor | None
-    view_2: Tensor | None
+    view_1: Embedding | None
+    view_1_prime: Embedding | None
+    view_2: Embedding | None
 
 
 class MixCLNetwork(nn.Module):
@@ -77,6 +102,11 @@ class MixCLNetwork(nn.Module):
         self.label_level = label_level
         self.identity, self.label, self.reconstruction = identity, label, reconstruction
         projected = range(len(backbone.levels)) if identity else [label_level] if label else []
+        self.factored_levels = frozenset(
+            level
+            for level, size in enumerate(backbone.levels)
+            if math.prod(size.grid) >= _VOXELS_PER_CHANNEL * size.channels
+        )
         self.projectors = nn.ModuleDict({str(level): self._projector(level) for level in projected})
         self._freeze_what_no_term_reaches()
 
@@ -104,12 +134,20 @@ class MixCLNetwork(nn.Module):
         with_view_2 = self.label and level == self.label_level
         start = 0 if self.identity else len(level_map) - 2 * batch
         stop = len(level_map) if with_view_2 else 2 * batch
-        parts = torch.split(self.projectors[str(level)](level_map[start:stop]), batch)
+        parts = self._project(level, level_map[start:stop], batch)
         return _LevelEmbeddings(
             view_1=parts[1 if self.identity else 0],
             view_1_prime=parts[0] if self.identity else None,
             view_2=parts[-1] if with_view_2 else None,
         )
+
+    def _project(self, level: int, level_map: Tensor, batch: int) -> Sequence[Embedding]:
+        """Embeddings of a level's map, one per view of ``batch`` samples."""
+        projector = cast(Projector, self.projectors[str(level)])
+        if level not in self.factored_levels:
+            return torch.split(projector(level_map), batch)
+        head = projector.head_matrix()
+        return [FactoredEmbedding(part, head) for part in torch.split(projector.trunk(level_map), batch)]
 
     def _reconstruct(self, maps: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Undistorted patches from all views' maps, in the order 1, 1', 2."""
