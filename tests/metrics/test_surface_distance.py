@@ -62,6 +62,7 @@ def test_distances_equal_the_literal_loop_by_tree_and_by_transform(two_blobs, mo
     np.testing.assert_allclose(backward.distances_mm, literal_distances(second, first, SPACING), atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")
 @pytest.mark.parametrize("tolerance_mm", [0.5, 1.0, 1.6, 2.0])
 def test_surface_dice_equals_monai_with_subvoxels(two_blobs, tolerance_mm):
     expected = compute_surface_dice(

@@ -1,0 +1,155 @@
+"""Scores of predictions against references: a run's held-out fold, or two folders of files."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from mixcl_auto.errors import DataError, RunError
+from mixcl_auto.evaluation.case_scores import CaseMaps, check_grids, score_case
+from mixcl_auto.io.images import Volume, read_labels
+from mixcl_auto.io.raw_dataset import find_dataset
+from mixcl_auto.io.runs import mark_finished, read_finetune_run
+from mixcl_auto.io.scores import write_scores
+from mixcl_auto.io.workspace import FinetuneFolder, Workspace
+from mixcl_auto.progress import Progress, Silent
+from mixcl_auto.records.case import RawCase
+from mixcl_auto.records.run import FinetuneRun
+from mixcl_auto.records.score import OrganScore
+from mixcl_auto.training.cases import open_cases
+
+__all__ = ["CaseMaps", "find_label_maps", "score_case", "score_folder", "score_run"]
+
+logger = logging.getLogger(__name__)
+
+_LABEL_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+
+
+def score_run(
+    workspace: Workspace, plan_name: str, folder: FinetuneFolder, progress: Progress | None = None
+) -> list[OrganScore]:
+    """Score a run's held-out cases on their original grids, and on the plan's.
+
+    References are the raw label files, and the cached ones on the plan's grid. Writes ``scores.csv`` and
+    marks the run as finished.
+
+    Args:
+        workspace: with the raw data and the plan's cache.
+        plan_name: of the plan whose results the run belongs to.
+        folder: of the run.
+        progress: told of every case.
+
+    Raises:
+        RunError: if a held-out case has no prediction, or is not in the cache.
+        DataError: if a reference can't be read, or does not have the prediction's grid.
+    """
+    listener = progress or Silent()
+    run = read_finetune_run(folder)
+    _check_predictions(folder, run, plan_name)
+    labels = run.plan.dataset(run.dataset).labels
+    raw_cases = {case.id: case for case in find_dataset(workspace.raw_data, run.dataset).cases}
+    readers = open_cases(workspace, run.plan, run.dataset, run.held_out_cases)
+    scores: list[OrganScore] = []
+    listener.start(f"score {run.dataset} fold {run.fold}", len(readers))
+    for reader in readers:
+        case = reader.record.id
+        reference = _read_reference(raw_cases, case, run.dataset)
+        prediction = read_labels(folder.prediction(case))
+        check_grids(case, reference, prediction)
+        on_plan_grid = read_labels(folder.resampled_prediction(case)).array
+        maps = CaseMaps(
+            case=case,
+            patient=reader.record.patient,
+            reference=reference.array,
+            prediction=prediction.array,
+            spacing_mm=reference.spacing_mm,
+            resampled=(reader.labels((0, 0, 0), reader.shape), on_plan_grid),
+        )
+        scores += score_case(maps, labels, tolerance_mm=run.plan.inference.surface_tolerance_mm)
+        listener.advance(1, case)
+    write_scores(folder.scores, scores)
+    mark_finished(folder)
+    listener.finish()
+    return scores
+
+
+def score_folder(
+    predictions: Path,
+    references: Path,
+    labels: Mapping[str, int],
+    *,
+    tolerance_mm: float = 2.0,
+    progress: Progress | None = None,
+) -> list[OrganScore]:
+    """Score a folder of label maps against a folder of references of the same case names.
+
+    Args:
+        predictions: the folder of predictions; maps without a reference are passed over, with a warning.
+        references: the folder of references; each needs a prediction.
+        labels: organ to value.
+        tolerance_mm: of surface Dice.
+        progress: told of every case.
+
+    Raises:
+        RunError: naming every reference that has no prediction.
+        DataError: if there are no references, a file can't be read, or the grids of a case differ.
+    """
+    listener = progress or Silent()
+    wanted, found = find_label_maps(references), find_label_maps(predictions)
+    if not wanted:
+        raise DataError(f"{references}: no label map there ({', '.join(_LABEL_SUFFIXES)})")
+    if missing := [case for case in wanted if case not in found]:
+        raise RunError(
+            f"{predictions}: {len(missing)} of {len(wanted)} references have no prediction: "
+            f"{', '.join(missing)}; predict them, or move their references out of {references}"
+        )
+    if extra := sorted(found.keys() - wanted.keys()):
+        logger.warning("%s: no reference for %s; not scored", predictions, ", ".join(extra))
+    scores: list[OrganScore] = []
+    listener.start("score", len(wanted))
+    for case, path in wanted.items():
+        reference, prediction = read_labels(path), read_labels(found[case])
+        check_grids(case, reference, prediction)
+        maps = CaseMaps(case, case, reference.array, prediction.array, reference.spacing_mm)
+        scores += score_case(maps, labels, tolerance_mm=tolerance_mm)
+        listener.advance(1, case)
+    listener.finish()
+    return scores
+
+
+def find_label_maps(folder: Path) -> dict[str, Path]:
+    """The label maps of a folder by case name, sorted; hidden files are skipped.
+
+    Raises:
+        DataError: if two files have one case name.
+    """
+    maps: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        suffix = next((known for known in _LABEL_SUFFIXES if path.name.lower().endswith(known)), None)
+        if suffix is None or path.name.startswith("."):
+            continue
+        case = path.name[: -len(suffix)]
+        if case in maps:
+            raise DataError(f"{maps[case]} and {path} are both of case {case}; remove one")
+        maps[case] = path
+    return maps
+
+
+def _check_predictions(folder: FinetuneFolder, run: FinetuneRun, plan_name: str) -> None:
+    pairs = {
+        case: (folder.prediction(case), folder.resampled_prediction(case)) for case in run.held_out_cases
+    }
+    missing = [case for case, paths in pairs.items() if not all(path.is_file() for path in paths)]
+    if missing:
+        raise RunError(
+            f"{folder.predictions}: {len(missing)} of {len(pairs)} held-out cases have no prediction: "
+            f"{', '.join(missing)}; run `mixcl_auto finetune -p {plan_name}` again"
+        )
+
+
+def _read_reference(raw_cases: Mapping[str, RawCase], case: str, dataset: str) -> Volume:
+    if case not in raw_cases:
+        raise DataError(f"{dataset}: case {case} is no longer in the raw data; put it back")
+    path = raw_cases[case].label
+    if path is None:
+        raise DataError(f"{dataset}: case {case} has no label map to score against")
+    return read_labels(path)

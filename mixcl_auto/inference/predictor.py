@@ -1,0 +1,149 @@
+"""A fine-tuned network that turns scans into label maps."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mixcl_auto.errors import RunError, WeightsError
+from mixcl_auto.inference.sliding_window import predict_logits
+from mixcl_auto.io.checkpoints import load_weights
+from mixcl_auto.io.images import Volume, ras_shape, ras_spacing_mm
+from mixcl_auto.io.runs import read_finetune_run
+from mixcl_auto.io.workspace import FinetuneFolder
+from mixcl_auto.records.case import Geometry
+from mixcl_auto.records.plan import Plan
+from mixcl_auto.training.device import choose_device, limited_threads, resolve_precision
+from mixcl_auto.training.networks import build_network
+from mixcl_auto.transforms.intensity import to_unit_range
+from mixcl_auto.transforms.label_upsampling import upsample_argmax
+from mixcl_auto.transforms.standardise import standardise_image
+
+Logits = NDArray[np.float32]
+Advance = Callable[[int], None]
+
+_SLAB = 16
+
+
+class Predictor:
+    """One network on its device, with the recipe that made it.
+
+    Args:
+        plan: as the run used it.
+        labels_count: classes, background included.
+        state_dict: the whole network's weights.
+        device: as torch spells it; the first GPU, or the CPU, where absent.
+
+    Raises:
+        WeightsError: if the weights are not those of the plan's network.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        labels_count: int,
+        state_dict: Mapping[str, Tensor],
+        device: str | torch.device | None = None,
+    ) -> None:
+        self.plan = plan
+        self.labels_count = labels_count
+        self.device = choose_device(device)
+        self.precision = resolve_precision(plan.finetune.precision, self.device)
+        network = build_network(plan.network, out_channels=labels_count)
+        try:
+            network.load_state_dict(dict(state_dict))
+        except RuntimeError as problem:
+            reason = str(problem).splitlines()[-1].strip()
+            raise WeightsError(
+                f"the weights do not fit the plan's network ({reason}); predict with the plan of their run"
+            ) from None
+        self.network = network.to(self.device).eval()
+        for parameter in network.parameters():
+            if parameter.ndim == 5:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
+
+    def predict_resampled(self, image: NDArray[np.int16], advance: Advance | None = None) -> Logits:
+        """Logits (classes, X, Y, Z) of a scan that is standardised already: the plan's grid and window.
+
+        Args:
+            image: HU on the plan's grid.
+            advance: called with the number of windows each time some are done.
+
+        Raises:
+            RunError: if a logit is not finite.
+        """
+        plan = self.plan
+        with limited_threads(plan.finetune.threads):
+            return predict_logits(
+                self.network,
+                to_unit_range(image, plan.preprocess.window_hu),
+                patch_size=plan.network.patch_size,
+                overlap=plan.inference.overlap,
+                windows_per_batch=plan.inference.windows_per_batch,
+                device=self.device,
+                precision=self.precision,
+                advance=advance,
+            )
+
+    def predict_volume(self, volume: Volume) -> NDArray[np.uint8]:
+        """The label map (RAS) of a scan on its own grid, preprocessed as the training cases were."""
+        return predict_volume([self], volume)
+
+
+def load_predictor(folder: FinetuneFolder, device: str | torch.device | None = None) -> Predictor:
+    """Load a trained run.
+
+    Raises:
+        DataError: if nothing ran in the folder.
+        RunError: if its training has not ended.
+        WeightsError: if the weights are missing or damaged.
+    """
+    run = read_finetune_run(folder)
+    if run.status == "running":
+        raise RunError(f"{folder.path}: the training has not ended; run `mixcl_auto finetune` again to go on")
+    classes = run.plan.dataset(run.dataset).class_count
+    return Predictor(run.plan, classes, load_weights(folder.weights), device)
+
+
+def predict_volume(predictors: Sequence[Predictor], volume: Volume) -> NDArray[np.uint8]:
+    """The label map (RAS) of a scan on its own grid by one network, or by the mean of several."""
+    recipe = predictors[0].plan.preprocess
+    image = standardise_image(volume.array, volume.spacing_mm, recipe.spacing_mm, recipe.window_hu)
+    return to_source_grid(ensemble_scores(predictors, image), recipe.spacing_mm, volume.geometry)
+
+
+def ensemble_scores(predictors: Sequence[Predictor], image: NDArray[np.int16]) -> Logits:
+    """Class scores on the plan's grid: one network's logits, or the mean of several ones' probabilities."""
+    first = predictors[0].predict_resampled(image)
+    if len(predictors) == 1:
+        return first
+    mean = softmax_in_place(first)
+    for predictor in predictors[1:]:
+        mean += softmax_in_place(predictor.predict_resampled(image))
+    mean /= len(predictors)
+    return mean
+
+
+def softmax_in_place(logits: Logits) -> Logits:
+    """Turn logits (classes, X, Y, Z) into probabilities, slab by slab, without a second copy of them all."""
+    tensor = torch.from_numpy(logits)
+    for x in range(0, tensor.shape[1], _SLAB):
+        slab = tensor[:, x : x + _SLAB]
+        slab.copy_(torch.softmax(slab, dim=0))
+    return logits
+
+
+def to_source_grid(
+    scores: Logits, spacing_mm: tuple[float, float, float], geometry: Geometry
+) -> NDArray[np.uint8]:
+    """The class of the largest interpolated score at every voxel of a source grid, in RAS."""
+    return upsample_argmax(
+        scores, ras_shape(geometry), spacing_mm=spacing_mm, target_spacing_mm=ras_spacing_mm(geometry)
+    )
+
+
+def to_labels(scores: Logits) -> NDArray[np.uint8]:
+    """The class of the largest score on the same grid; background wins ties."""
+    return upsample_argmax(scores, scores.shape[1:])

@@ -1,0 +1,62 @@
+import math
+
+import numpy as np
+import pytest
+
+from mixcl_auto.errors import DataError
+from mixcl_auto.evaluation.score import CaseMaps, score_case
+
+LABELS = {"liver": 1, "spleen": 2, "kidney": 3, "gallbladder": 4}
+
+
+def maps(reference, prediction, **keywords):
+    return CaseMaps("case_1", "patient_1", reference, prediction, (1.0, 2.0, 3.0), **keywords)
+
+
+def test_every_figure_of_every_organ_by_hand():
+    reference = np.zeros((10, 10, 10), dtype=np.uint8)
+    prediction = reference.copy()
+    reference[2:6, 2:6, 2:6] = 1
+    prediction[4:8, 2:6, 2:6] = 1
+    reference[8:10, 8:10, 8:10] = 2
+    prediction[0, 0, 0] = 3
+    resampled = (np.array([[[1, 1, 0]]]), np.array([[[1, 0, 0]]]))
+    scores = {
+        s.organ: s
+        for s in score_case(maps(reference, prediction, resampled=resampled), LABELS, tolerance_mm=2.0)
+    }
+    diagonal_mm = math.sqrt(10**2 + 20**2 + 30**2)
+
+    liver = scores["liver"]
+    assert (liver.case, liver.patient, liver.label) == ("case_1", "patient_1", 1)
+    assert (liver.reference_voxels, liver.prediction_voxels) == (64, 64)
+    assert liver.dice == 0.5
+    assert liver.dice_resampled == pytest.approx(2 / 3)
+    assert liver.hd95_mm == pytest.approx(2.0)
+    assert liver.surface_dice == pytest.approx(1.0)
+
+    for organ, voxels in (("spleen", (8, 0)), ("kidney", (0, 1))):
+        wrong = scores[organ]
+        assert (wrong.reference_voxels, wrong.prediction_voxels) == voxels
+        assert (wrong.dice, wrong.surface_dice) == (0.0, 0.0)
+        assert wrong.hd95_mm == pytest.approx(diagonal_mm)
+
+    absent = scores["gallbladder"]
+    assert (absent.dice, absent.dice_resampled, absent.hd95_mm, absent.surface_dice) == (None,) * 4
+    assert list(scores) == list(LABELS)
+
+
+def test_a_missed_organ_never_improves_a_mean():
+    reference = np.zeros((12, 12, 12), dtype=np.uint8)
+    reference[2:8, 2:8, 2:8] = 1
+    poor = np.roll(reference, 4, axis=0)
+    missed = np.zeros_like(reference)
+    found, lost = (score_case(maps(reference, p), {"liver": 1}, tolerance_mm=2.0)[0] for p in (poor, missed))
+    assert lost.dice < found.dice
+    assert lost.surface_dice < found.surface_dice
+    assert lost.hd95_mm > found.hd95_mm
+
+
+def test_another_grid_is_refused():
+    with pytest.raises(DataError, match=r"case case_1.*shape \(4, 4, 4\).*\(4, 4, 5\)"):
+        score_case(maps(np.zeros((4, 4, 5), int), np.zeros((4, 4, 4), int)), LABELS, tolerance_mm=2.0)
