@@ -26,3 +26,16 @@ def control_group_quota(root: Path = Path("/sys/fs/cgroup")) -> float | None:
     if not quota.isdecimal() or not period.isdecimal() or int(period) == 0:
         return None
     return int(quota) / int(period)
+
+
+def physical_cores(topology: Path = Path("/sys/devices/system/cpu")) -> int:
+    """Available cores without counting a second hardware thread of the same core, where that can be told."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    if affinity is None:
+        return available_cores()
+    files = [topology / f"cpu{number}" / "topology" / "thread_siblings_list" for number in affinity(0)]
+    try:
+        cores = len({file.read_text() for file in files})
+    except OSError:
+        return available_cores()
+    return min(cores, available_cores())

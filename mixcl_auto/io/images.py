@@ -20,6 +20,7 @@ import SimpleITK
 from mixcl_auto.errors import DataError
 from mixcl_auto.io.files import file_sha256, replacing
 from mixcl_auto.io.nifti import compress, is_nifti, nifti_values
+from mixcl_auto.io.voxel_values import image_values, label_values
 from mixcl_auto.records.case import Geometry
 
 Array = npt.NDArray[Any]
@@ -37,7 +38,7 @@ class Volume:
     """A scan or label map in memory with the grid that it came from."""
 
     array: Array
-    """(x, y, z) in RAS+, C-contiguous."""
+    """(x, y, z) in RAS+, C-contiguous unless asked for otherwise."""
     spacing_mm: tuple[float, float, float]
     """In the order of ``array``'s axes."""
     geometry: Geometry
@@ -54,7 +55,7 @@ def read_image(path: Path) -> Volume:
         DataError: if the file is missing, unreadable, or not one 3-D channel.
     """
     content = read_file(path)
-    return _volume(content, image_values(content.values_ijk))
+    return volume_of(content, image_values(content.values_ijk))
 
 
 def read_labels(path: Path) -> Volume:
@@ -67,7 +68,7 @@ def read_labels(path: Path) -> Volume:
         DataError: as ``read_image``, and if a value is not an integer from 0 to 32767.
     """
     content = read_file(path)
-    return _volume(content, label_values(content.values_ijk, path))
+    return volume_of(content, label_values(content.values_ijk, path))
 
 
 def write_labels(path: Path, labels_ras: Array, geometry: Geometry) -> None:
@@ -117,11 +118,18 @@ def ras_spacing_mm(geometry: Geometry) -> tuple[float, float, float]:
     return (x, y, z)
 
 
-def to_ras(array_ijk: Array, geometry: Geometry) -> Array:
-    """Turn a file's array (i, j, k) into a contiguous RAS array: axes permuted and flipped, values kept."""
+def to_ras(array_ijk: Array, geometry: Geometry, *, contiguous: bool = True) -> Array:
+    """Turn a file's array (i, j, k) into a RAS array: axes permuted and flipped, values kept.
+
+    C-contiguous, or, where that is not needed, contiguous with the axes in the order that the file has them.
+    """
     axes = _file_axes(geometry.orientation)
     flips = tuple(slice(None, None, _step(geometry.orientation[axis])) for axis in axes)
-    return _contiguous(array_ijk.transpose(axes)[flips])
+    array = array_ijk.transpose(axes)[flips]
+    if contiguous:
+        return _contiguous(array)
+    slowest_first = np.argsort([-abs(stride) for stride in array.strides], kind="stable")
+    return np.ascontiguousarray(array.transpose(slowest_first)).transpose(np.argsort(slowest_first))
 
 
 def from_ras(array_ras: Array, geometry: Geometry) -> Array:
@@ -218,38 +226,17 @@ def _itk_values(path: Path, geometry: Geometry) -> Array:
     return values.reshape(geometry.size[::-1]).transpose(2, 1, 0)
 
 
-def image_values(values: Array) -> Array:
-    """Intensities as int16 where all are integers that fit, else as float32."""
-    if values.dtype == np.int16:
-        return values
-    limits = np.iinfo(np.int16)
-    if values.dtype.kind in "iu":
-        fits = values.min() >= limits.min and values.max() <= limits.max
-        return values.astype(np.int16 if fits else np.float32)
-    finite = np.isfinite(values).all()
-    fits = finite and values.min() >= limits.min and values.max() <= limits.max
-    if fits and np.array_equal(values, rounded := np.rint(values)):
-        return rounded.astype(np.int16)
-    return values.astype(np.float32)
+def volume_of(content: FileContent, values_ijk: Array, *, contiguous: bool = True) -> Volume:
+    """Turn a file's values into a volume.
 
-
-def label_values(values: Array, path: Path) -> Array:
-    """Labels as uint8, or int16 where one exceeds 255.
-
-    Raises:
-        DataError: if a value is not an integer from 0 to 32767.
+    Args:
+        content: for its geometry.
+        values_ijk: the values, perhaps of another number type than the file's.
+        contiguous: whether the array must be C-contiguous; turning the file's fastest axis into the slowest
+            takes as long as reading it, which resampling can do without.
     """
-    if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.rint(values)).all()):
-        odd = values[~(np.isfinite(values) & (values == np.rint(values)))].flat[0]
-        raise DataError(f"{path}: label maps hold whole numbers, got {odd:g}; was it resampled as an image?")
-    lowest, highest = values.min(), values.max()
-    if lowest < 0 or highest > np.iinfo(np.int16).max:
-        raise DataError(f"{path}: labels must be from 0 to 32767, got values from {lowest:g} to {highest:g}")
-    return values.astype(np.uint8 if highest <= 255 else np.int16)
-
-
-def _volume(content: FileContent, values_ijk: Array) -> Volume:
-    return Volume(to_ras(values_ijk, content.geometry), ras_spacing_mm(content.geometry), content.geometry)
+    array = to_ras(values_ijk, content.geometry, contiguous=contiguous)
+    return Volume(array, ras_spacing_mm(content.geometry), content.geometry)
 
 
 def _write(path: Path, array_kji: Array, geometry: Geometry) -> None:

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from mixcl_auto.engines.process_pool import run_tasks
 from mixcl_auto.errors import DataError, MixCLError
-from mixcl_auto.io.images import FileContent, image_values, label_values, read_file
+from mixcl_auto.io.images import FileContent, read_file
 from mixcl_auto.io.intensity_statistics import intensity_statistics, label_counts, quantile_sketch
+from mixcl_auto.io.voxel_values import image_values, label_values
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.case import RawCase, RawDataset
 from mixcl_auto.records.inspection import CaseInspection, FileFacts

@@ -46,3 +46,5 @@ class DatasetFingerprint(Record):
     spacing_percentile_90_mm: tuple[float, float, float]
     foreground: Intensities | None
     """Over a sample of labelled voxels of all cases, each case weighted equally."""
+    foreground_quantiles: tuple[float, ...] = ()
+    """201 evenly spaced quantiles, 0 % to 100 %, of what ``foreground`` sums up."""

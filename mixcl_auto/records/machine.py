@@ -14,6 +14,8 @@ class Machine(Record):
     """The resources that this process may use."""
 
     cores: int
+    """Hardware threads, after affinity and quota."""
+    physical_cores: int
     memory_gb: float | None
     """Absent where it can't be told."""
     accelerators: tuple[Accelerator, ...] = ()

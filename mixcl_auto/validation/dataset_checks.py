@@ -1,7 +1,7 @@
 """Checks across cases and datasets: each a small function, collected in ``DATASET_CHECKS``."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 
 from mixcl_auto.records.case import RawDataset
@@ -26,7 +26,7 @@ def scans_differ(datasets: Sequence[RawDataset], found: Sequence[CaseInspection]
 def patients_are_in_one_role(
     datasets: Sequence[RawDataset], found: Sequence[CaseInspection]
 ) -> Iterator[Finding]:
-    """A patient named in a target dataset is not also named in the pool; ids that only equal a case's are passed.
+    """A patient named in a target dataset is not also named in the pool; ids taken from the case are passed.
 
     Without ``patient`` a case's own id stands in for it, and two datasets may both have a ``case_1``.
     """
@@ -55,7 +55,7 @@ def every_label_occurs(datasets: Sequence[RawDataset], found: Sequence[CaseInspe
 
 
 def orientations_agree(datasets: Sequence[RawDataset], found: Sequence[CaseInspection]) -> Iterator[Finding]:
-    """Mixed orientations are handled, but in one dataset they often mean that some files were converted wrongly."""
+    """Mixed orientations are handled, but often mean that some files were converted wrongly."""
     for dataset in datasets:
         grids = [case.image.geometry for case in found if case.dataset == dataset.name and case.image]
         counts = Counter(grid.orientation for grid in grids)
@@ -73,10 +73,10 @@ DATASET_CHECKS: tuple[DatasetCheck, ...] = (
 )
 
 
-def _duplicate(first: CaseInspection, second: CaseInspection, roles: dict[str, str]) -> Finding:
-    is_target = [roles[case.dataset] != "pretrain" for case in (first, second)]
-    apart = first.dataset != second.dataset
-    leaks = any(is_target) if apart else is_target[0] and first.patient != second.patient
+def _duplicate(first: CaseInspection, second: CaseInspection, roles: Mapping[str, str]) -> Finding:
+    (one, other), apart = (roles[first.dataset], roles[second.dataset]), first.dataset != second.dataset
+    pool_meets_target = (one != "target" and other != "pretrain") or (one != "pretrain" and other != "target")
+    leaks = pool_meets_target if apart else one != "pretrain" and first.patient != second.patient
     where = f"{first.dataset}, {first.case}"
     advice = "the held-out folds would leak" if leaks else "it counts twice"
     return Finding(

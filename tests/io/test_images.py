@@ -107,6 +107,17 @@ def test_from_ras_undoes_to_ras(tmp_path, orientation):
     np.testing.assert_array_equal(images.from_ras(ras, geometry).transpose(2, 1, 0), array)
 
 
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_the_memory_order_of_the_file_can_be_kept(tmp_path, orientation):
+    geometry = grid_of(tmp_path, orientation)
+    array = np.arange(np.prod(geometry.size), dtype=np.int16).reshape(geometry.size, order="F")
+    kept = images.to_ras(array, geometry, contiguous=False)
+    np.testing.assert_array_equal(kept, images.to_ras(array, geometry))
+    assert all(stride > 0 for stride in kept.strides)
+    unpermuted = all(letter in pair for letter, pair in zip(orientation, ("RL", "AP", "SI"), strict=True))
+    assert kept.flags.f_contiguous == unpermuted
+
+
 def test_blocked_copies_equal_plain_ones_beyond_a_block():
     array = np.random.default_rng(0).integers(0, 99, (70, 33, 130)).astype(np.int16)
     geometry = images.ras_geometry(array.shape, (1.0, 1.0, 1.0)).model_copy(update={"orientation": "SLA"})

@@ -1,0 +1,256 @@
+"""Make a plan: start from a preset, let the rules settle fields from what was measured, and note why."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from mixcl_auto.io.plans import write_fingerprint, write_plan, write_split
+from mixcl_auto.io.workspace import Workspace
+from mixcl_auto.planning import rules
+from mixcl_auto.planning.fingerprint import summarise
+from mixcl_auto.planning.presets import load_preset
+from mixcl_auto.planning.split import make_split
+from mixcl_auto.planning.warnings import (
+    left_out_warnings,
+    machine_warnings,
+    role_warnings,
+    split_warnings,
+)
+from mixcl_auto.records.case import RawDataset
+from mixcl_auto.records.fingerprint import DatasetFingerprint
+from mixcl_auto.records.inspection import CaseInspection
+from mixcl_auto.records.machine import Machine
+from mixcl_auto.records.plan import DatasetPlan, Decision, Plan
+from mixcl_auto.records.plan_edits import edit_plan
+from mixcl_auto.records.record import content_hash
+from mixcl_auto.records.split import DatasetSplit
+
+Request = Literal["auto"] | Sequence[float] | None
+LeftOut = Mapping[tuple[str, str], str]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan with the files that it names by hash."""
+
+    plan: Plan
+    fingerprints: tuple[DatasetFingerprint, ...]
+    splits: tuple[DatasetSplit, ...]
+
+
+def make_plan(
+    preset: str,
+    datasets: Sequence[RawDataset],
+    inspections: Sequence[CaseInspection],
+    machine: Machine,
+    *,
+    spacing: Request = None,
+    window: Request = None,
+    edits: Iterable[str] = (),
+    left_out: LeftOut | None = None,
+) -> Planned:
+    """Plan a project. Pure: the same data, machine and wishes give the same plan.
+
+    Args:
+        preset: ``paper``, ``balanced`` or ``tiny``.
+        datasets: with their roles settled.
+        inspections: of their cases; those that are left out may be among them.
+        machine: for threads and workers.
+        spacing: ``auto``, or x, y, z in mm; the preset's where absent.
+        window: ``auto``, or low and high in HU; the preset's where absent.
+        edits: ``section.key=value``; a field so set is not settled by its rule.
+        left_out: dataset and case to the reason why ``--skip-invalid`` leaves it out.
+
+    Raises:
+        PlanError: if a wish can't be met; DataError: if a case can't be used.
+    """
+    edits = list(edits)
+    skipped = left_out or {}
+    fingerprints = tuple(_fingerprint(dataset, inspections, skipped) for dataset in datasets)
+    splits = tuple(
+        make_split(dataset.name, fingerprint.cases)
+        for dataset, fingerprint in zip(datasets, fingerprints, strict=True)
+        if dataset.role != "pretrain"
+    )
+    draft = _Draft(
+        edit_plan(load_preset(preset), edits), edited={edit.partition("=")[0].strip() for edit in edits}
+    )
+    draft.set_datasets(datasets, fingerprints, splits, skipped)
+    _settle(draft, datasets, fingerprints, splits, machine, spacing, window)
+    warnings = _warnings(draft.plan, datasets, fingerprints, splits, machine)
+    plan = draft.plan.model_copy(update={"decisions": tuple(draft.decisions), "warnings": warnings})
+    checked = Plan.model_validate_json(plan.model_dump_json())
+    return Planned(checked, fingerprints, splits)
+
+
+def save_planned(workspace: Workspace, name: str, planned: Planned) -> Path:
+    """Write fingerprints, splits and, last, the plan that names them.
+
+    Returns:
+        The plan's path, ``plans/<name>.json``.
+    """
+    for fingerprint in planned.fingerprints:
+        write_fingerprint(workspace, fingerprint)
+    for split in planned.splits:
+        write_split(workspace, split)
+    path = workspace.plan(name)
+    write_plan(path, planned.plan)
+    return path
+
+
+@dataclass
+class _Draft:
+    """A plan on its way, with the fields that the user has fixed."""
+
+    plan: Plan
+    edited: set[str]
+    decisions: list[Decision] = field(default_factory=list)
+
+    def settle(self, path: str, choice: rules.Choice) -> None:
+        """Give a field the value that a rule chose, unless the user has set it."""
+        section, _, key = path.partition(".")
+        if path in self.edited:
+            kept = getattr(getattr(self.plan, section), key)
+            self._note(path, rules.Choice(kept, "--set", "given by the user"))
+            return
+        changed = getattr(self.plan, section).model_copy(update={key: choice.value})
+        self.plan = self.plan.model_copy(update={section: changed})
+        self._note(path, choice)
+
+    def keep(self, path: str, reason: str) -> None:
+        """Note a field that stays as the preset or the user set it."""
+        section, _, key = path.partition(".")
+        rule = "--set" if path in self.edited else "preset"
+        value = getattr(getattr(self.plan, section), key)
+        if value is not None:
+            self._note(path, rules.Choice(value, rule, reason))
+
+    def set_datasets(
+        self,
+        datasets: Sequence[RawDataset],
+        fingerprints: Sequence[DatasetFingerprint],
+        splits: Sequence[DatasetSplit],
+        left_out: LeftOut,
+    ) -> None:
+        """Enter the datasets with the hashes of what they rest on."""
+        hashes = {split.dataset: content_hash(split) for split in splits}
+        planned = [
+            _dataset_plan(dataset, fingerprint, hashes.get(dataset.name), left_out)
+            for dataset, fingerprint in zip(datasets, fingerprints, strict=True)
+        ]
+        self.plan = self.plan.model_copy(update={"datasets": tuple(planned)})
+        for raw, dataset in zip(datasets, planned, strict=True):
+            rule = "dataset.json or command line" if raw.role_given else "not given"
+            reason = f"{len(dataset.cases)} cases with {', '.join(dataset.labels)}"
+            self._note(f"datasets.{dataset.name}.role", rules.Choice(dataset.role, rule, reason))
+
+    def note_split(self, split: DatasetSplit, patients: int) -> None:
+        """Note how many folds a target has."""
+        choice = rules.Choice(
+            len(split.folds), "5 by patient, or as many as patients", f"{patients} patients"
+        )
+        self._note(f"splits.{split.dataset}.folds", choice)
+
+    def _note(self, path: str, choice: rules.Choice) -> None:
+        self.decisions.append(
+            Decision(field=path, value=_text(choice.value), rule=choice.rule, reason=choice.reason)
+        )
+
+
+def _settle(
+    draft: _Draft,
+    datasets: Sequence[RawDataset],
+    fingerprints: Sequence[DatasetFingerprint],
+    splits: Sequence[DatasetSplit],
+    machine: Machine,
+    spacing: Request,
+    window: Request,
+) -> None:
+    """Every rule in turn; later ones use what earlier ones chose."""
+    pairs = list(zip(datasets, fingerprints, strict=True))
+    pool = [fingerprint for dataset, fingerprint in pairs if dataset.role != "target"] or list(fingerprints)
+    plan = draft.plan
+    draft.settle("preprocess.spacing_mm", rules.choose_spacing(plan.preprocess.spacing_mm, spacing, pool))
+    channels = [dataset.channel_name for dataset in datasets]
+    draft.settle(
+        "preprocess.window_hu",
+        rules.choose_window(plan.preprocess.window_hu, window, channels, fingerprints),
+    )
+    draft.keep("preprocess.distance_unit", "unit of D in Eq. 7")
+    spacing_mm = draft.plan.preprocess.spacing_mm
+    draft.settle(
+        "network.patch_size", rules.choose_patch_size(plan.network.patch_size, spacing_mm, fingerprints)
+    )
+    for key in ("feature_size", "hidden_size", "layers"):
+        draft.keep(f"network.{key}", "size of the network")
+    for section in ("pretrain", "finetune"):
+        _settle_trainer(draft, section, machine)
+    draft.keep("inference.overlap", "of neighbouring windows along each axis")
+    draft.settle(
+        "experiment.folds",
+        rules.choose_folds(plan.experiment.folds, [len(split.folds) for split in splits]),
+    )
+    draft.keep("experiment.fractions", "of each fold's training cases, nested")
+    by_name = {fingerprint.dataset: fingerprint for fingerprint in fingerprints}
+    for split in splits:
+        draft.note_split(split, len({case.patient for case in by_name[split.dataset].cases}))
+
+
+def _settle_trainer(draft: _Draft, section: str, machine: Machine) -> None:
+    draft.settle(f"{section}.threads", rules.choose_threads(machine))
+    draft.settle(f"{section}.workers", rules.choose_workers(machine))
+    draft.keep(f"{section}.precision", "auto: bf16 where the device has it, else fp16 on CUDA, else fp32")
+    draft.keep(f"{section}.batch_size", "global, split over the processes")
+    draft.keep(f"{section}.iterations", "optimiser steps")
+    draft.keep(f"{section}.epochs", "passes over the cases")
+    draft.keep(f"{section}.learning_rate", "cosine schedule from this rate")
+    draft.keep(f"{section}.foreground_fraction", "share of patches centred on a labelled voxel")
+
+
+def _warnings(
+    plan: Plan,
+    datasets: Sequence[RawDataset],
+    fingerprints: Sequence[DatasetFingerprint],
+    splits: Sequence[DatasetSplit],
+    machine: Machine,
+) -> tuple[str, ...]:
+    undeclared = [dataset.name for dataset in datasets if not dataset.role_given]
+    by_name = {fingerprint.dataset: fingerprint for fingerprint in fingerprints}
+    found = [*role_warnings(plan, undeclared), *left_out_warnings(plan)]
+    for split in splits:
+        dataset = plan.dataset(split.dataset)
+        found += split_warnings(dataset, by_name[split.dataset], split, plan.experiment.fractions)
+    return (*found, *machine_warnings(plan, machine))
+
+
+def _fingerprint(
+    dataset: RawDataset, inspections: Sequence[CaseInspection], left_out: LeftOut
+) -> DatasetFingerprint:
+    kept = [
+        found
+        for found in inspections
+        if found.dataset == dataset.name and (found.dataset, found.case) not in left_out
+    ]
+    return summarise(dataset.name, kept)
+
+
+def _dataset_plan(
+    dataset: RawDataset, fingerprint: DatasetFingerprint, split: str | None, left_out: LeftOut
+) -> DatasetPlan:
+    return DatasetPlan(
+        name=dataset.name,
+        role=dataset.role,
+        channel_name=dataset.channel_name,
+        labels=dataset.labels,
+        cases=tuple(case.id for case in fingerprint.cases),
+        left_out={case: reason for (name, case), reason in left_out.items() if name == dataset.name},
+        fingerprint=content_hash(fingerprint),
+        split=split,
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(_text(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,230 @@
+"""Preprocessing: every case of a plan onto the plan's grid, into the cache.
+
+RAS, cubic resampling, clipping to the window; labels by linear argmax; the distance D of Eq. 7 to the nearest
+boundary, over the whole volume so that a patch's border is no boundary (in the codes of ``encode_distance``,
+whose unit is the plan's ``distance_unit``); voxels of each class to centre patches on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mixcl_auto.engines.process_pool import Outcome, run_tasks
+from mixcl_auto.errors import DataError, MixCLError
+from mixcl_auto.io.case_cache import cached_key, case_key, open_case, remove_leftovers, write_case
+from mixcl_auto.io.files import file_sha256
+from mixcl_auto.io.images import FileContent, Volume, read_file, volume_of
+from mixcl_auto.io.intensity_statistics import label_counts
+from mixcl_auto.io.plans import read_fingerprint
+from mixcl_auto.io.voxel_values import image_values, label_values
+from mixcl_auto.io.workspace import Workspace
+from mixcl_auto.progress import Progress
+from mixcl_auto.records.case import CachedCase, RawCase, RawDataset
+from mixcl_auto.records.finding import Finding
+from mixcl_auto.records.plan import Plan, PreprocessPlan
+from mixcl_auto.records.record import content_hash
+from mixcl_auto.transforms.foreground import foreground_coordinates
+from mixcl_auto.transforms.standardise import standardise_image, standardise_labels
+from mixcl_auto.transforms.weight_map import distance_to_boundary, encode_distance
+
+
+@dataclass(frozen=True)
+class CaseTask:
+    """One case to preprocess, with all that decides the result."""
+
+    dataset: str
+    case: RawCase
+    classes: int
+    """Including the background."""
+    preprocess: PreprocessPlan
+    image_hash: str
+    """Of the file that the plan was made from, as ``label_hash``."""
+    label_hash: str
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"{self.dataset}, {self.case.id}"
+
+    @property
+    def key(self) -> str:
+        """What the cached case depends on."""
+        return case_key(self.image_hash, self.label_hash, content_hash(self.preprocess))
+
+
+def preprocess_dataset(
+    workspace: Workspace,
+    plan: Plan,
+    dataset: RawDataset,
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> list[Finding]:
+    """Preprocess a dataset's planned cases; those whose files and recipe are unchanged are kept as they are.
+
+    Args:
+        workspace: holds the cache.
+        plan: names the cases, and the fingerprint with the hashes of their files.
+        dataset: where the files lie.
+        jobs: processes, each with a case of its own.
+        progress: told of every case.
+
+    Returns:
+        The cases that failed, each with its cause; all others are done.
+
+    Raises:
+        PlanError: if the fingerprint is not the one that the plan names.
+    """
+    tasks, missing = _tasks(workspace, plan, dataset)
+    remove_leftovers(workspace.cache(dataset.name, content_hash(plan.preprocess)))
+    if jobs > 1:
+        warm_up()
+    outcomes = run_tasks(
+        preprocess_case,
+        tasks,
+        jobs=jobs,
+        name=_name,
+        description=f"Preprocessing {dataset.name}",
+        progress=progress,
+    )
+    failed = [_finding(outcome) for outcome in outcomes if outcome.error is not None]
+    return missing + sorted(failed, key=lambda found: found.case or "")
+
+
+def preprocess_case(task: CaseTask) -> CachedCase:
+    """Preprocess one case into the cache, unless it is there already.
+
+    Raises:
+        DataError: if a file can't be used, changed since it was planned, or does not match the other.
+    """
+    if cached_key(task.folder) == task.key and _files_are_unchanged(task):
+        return open_case(task.folder).record
+    image, plan = _image(task), task.preprocess
+    labels_on_grid = _labels(task, image.array.shape)
+    standard_image = standardise_image(image.array, image.spacing_mm, plan.spacing_mm, plan.window_hu)
+    labels = standardise_labels(labels_on_grid.array, image.spacing_mm, plan.spacing_mm)
+    geometry = image.geometry
+    del image, labels_on_grid
+    record = CachedCase(
+        id=task.case.id,
+        key=task.key,
+        patient=task.case.patient,
+        shape=standard_image.shape,
+        spacing_mm=plan.spacing_mm,
+        source=geometry,
+        label_voxels=label_counts(labels),
+    )
+    unit_mm = plan.spacing_mm if plan.distance_unit == "mm" else None
+    present = [label for label in record.label_voxels if label > 0]
+    write_case(
+        task.folder,
+        record,
+        image=standard_image,
+        labels=labels,
+        distance=encode_distance(distance_to_boundary(labels, spacing_mm=unit_mm)),
+        foreground=foreground_coordinates(
+            labels, present, limit=plan.coordinates_per_class, generator=_generator(task.key)
+        ),
+    )
+    return record
+
+
+def warm_up() -> None:
+    """Compile the kernels, or load them from numba's cache, before several processes would do so at once."""
+    spacing_mm, target_mm = (1.0, 1.0, 1.0), (1.5, 1.5, 1.5)
+    for image in (np.zeros((3, 4, 5), np.int16), np.zeros((3, 4, 5), np.float32)):
+        for volume in (image, image.T):
+            standardise_image(volume, spacing_mm, target_mm, (-150.0, 250.0))
+    labels = np.zeros((3, 4, 5), np.uint8)
+    labels[0] = 1
+    standard = standardise_labels(labels, spacing_mm, target_mm)
+    standardise_labels(labels.T, spacing_mm, target_mm)
+    encode_distance(distance_to_boundary(standard))
+    foreground_coordinates(standard, [1], limit=1, generator=np.random.default_rng(0))
+
+
+def _tasks(workspace: Workspace, plan: Plan, dataset: RawDataset) -> tuple[list[CaseTask], list[Finding]]:
+    """A task per planned case, and a finding per planned case that the raw dataset no longer has."""
+    planned = plan.dataset(dataset.name)
+    fingerprint = read_fingerprint(workspace, planned)
+    raw = {case.id: case for case in dataset.cases}
+    preprocess_hash = content_hash(plan.preprocess)
+    tasks = [
+        CaseTask(
+            dataset=dataset.name,
+            case=raw[case.id],
+            classes=len(dataset.labels) + 1,
+            preprocess=plan.preprocess,
+            image_hash=case.image_hash,
+            label_hash=case.label_hash,
+            folder=workspace.cached_case(dataset.name, preprocess_hash, case.id),
+        )
+        for case in fingerprint.cases
+        if case.id in raw
+    ]
+    gone = [case.id for case in fingerprint.cases if case.id not in raw]
+    message = "the case is in the plan but no longer in raw_data; restore it or plan again"
+    return tasks, [_error(dataset.name, case, message) for case in gone]
+
+
+def _files_are_unchanged(task: CaseTask) -> bool:
+    paths = (task.case.image, task.case.label)
+    hashes = (task.image_hash, task.label_hash)
+    return all(
+        path is not None and path.is_file() and file_sha256(path) == expected
+        for path, expected in zip(paths, hashes, strict=True)
+    )
+
+
+def _image(task: CaseTask) -> Volume:
+    content = _read(task, task.case.image, task.image_hash)
+    return volume_of(content, image_values(content.values_ijk), contiguous=False)
+
+
+def _labels(task: CaseTask, shape: Sequence[int]) -> Volume:
+    if task.case.label is None:
+        raise DataError(f"{task.name}: the case has no label map; give it, or plan again without the case")
+    content = _read(task, task.case.label, task.label_hash)
+    volume = volume_of(content, label_values(content.values_ijk, task.case.label), contiguous=False)
+    if volume.array.shape != tuple(shape):
+        raise DataError(
+            f"{task.case.label}: the label map has shape {volume.array.shape} in RAS order, its image "
+            f"{tuple(shape)}; run `mixcl_auto validate`"
+        )
+    if (largest := int(volume.array.max())) >= task.classes:
+        raise DataError(
+            f"{task.case.label}: label {largest} is not in dataset.json, which has 0 to {task.classes - 1}; "
+            "run `mixcl_auto validate`"
+        )
+    return volume
+
+
+def _read(task: CaseTask, path: Path, expected_hash: str) -> FileContent:
+    content = read_file(path, hashed=True)
+    if content.sha256 != expected_hash:
+        raise DataError(
+            f"{path}: the file changed after it was planned; run `mixcl_auto plan_and_preprocess`"
+        )
+    return content
+
+
+def _generator(key: str) -> np.random.Generator:
+    """Drawn from by one case alone, so that the cache does not depend on the order of cases."""
+    return np.random.default_rng(int(key, 16))
+
+
+def _name(task: CaseTask) -> str:
+    return task.name
+
+
+def _finding(outcome: Outcome[CaseTask, CachedCase]) -> Finding:
+    error = outcome.error
+    message = str(error) if isinstance(error, MixCLError) else f"{type(error).__name__}: {error}"
+    return _error(outcome.task.dataset, outcome.task.case.id, message)
+
+
+def _error(dataset: str, case: str, message: str) -> Finding:
+    return Finding(severity="error", dataset=dataset, case=case, message=message)
