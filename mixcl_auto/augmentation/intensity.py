@@ -113,7 +113,7 @@ def distort_for_finetuning(
 def _shift(
     patch: NDArray[np.float32], largest: float, probability: float, generator: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Return a copy, shifted uniformly with the given probability; batchgenerators has Gaussian shifts alone."""
+    """Return a copy, shifted with the given probability; batchgenerators' shifts have no bound."""
     amount = generator.uniform(-largest, largest) if generator.random() < probability else 0.0
     return np.asarray(patch + np.float32(amount), np.float32)
 

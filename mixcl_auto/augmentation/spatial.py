@@ -174,7 +174,7 @@ def apply_warp(
     start = np.asarray(centre) - size // 2 - np.asarray(region_origin)
     if warp.is_identity:
         return (
-            crop_padded(image, start, warp.patch_size, padding).astype(np.float32),
+            crop_padded(image.astype(np.float32), start, warp.patch_size, padding),
             crop_padded(labels, start, warp.patch_size, 0),
             distance_table[crop_padded(distance_codes, start, warp.patch_size, 0)],
         )

@@ -75,7 +75,7 @@ def _split_row(
             fraction[axis, z] = np.float32(rest)
             nearest[axis, z] = index + np.int64(rest >= 0.5)
             outside |= np.int64(index < 0) | np.int64(index >= last)
-    return outside == 0
+    return bool(outside == 0)
 
 
 @njit(cache=True, nogil=True)
