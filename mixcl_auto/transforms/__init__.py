@@ -1,0 +1,1 @@
+"""Resampling, intensity, distances to boundaries and foreground voxels: arrays in, arrays out."""
