@@ -15,7 +15,7 @@ TINY_DATASETS = (
 )
 
 TINY_EDITS = (
-    "network.patch_size=[16,16,16]",
+    "network.patch_size=[32,16,16]",
     "network.feature_size=4",
     "network.hidden_size=24",
     "network.mlp_size=48",
@@ -35,7 +35,7 @@ TINY_EDITS = (
 
 @pytest.fixture(scope="session")
 def phantom_raw_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder ``raw_data`` with a pool of two datasets and a target of five cases, about 30 x 22 x 17 voxels."""
+    """A folder ``raw_data`` with a pool of two datasets and a target, of about 30 x 22 x 17 voxels."""
     raw_data = tmp_path_factory.mktemp("phantoms") / "raw_data"
     write_phantom_datasets(raw_data, TINY_DATASETS, spacing_mm=(12.0, 12.0, 13.0))
     return raw_data

@@ -10,7 +10,7 @@ from mixcl_auto.cli.options import Settings, device_option, pass_settings
 @pass_settings
 def doctor(settings: Settings, device: str | None) -> None:
     """Check versions, devices, memory, disk and installed files; train a small network on the device."""
-    from mixcl_auto.cli.tables import print_table
+    from mixcl_auto.cli.tables import counted, print_table
     from mixcl_auto.workflows.doctor import doctor as run
 
     checks = run(settings.workspace, device=device)
@@ -19,4 +19,4 @@ def doctor(settings: Settings, device: str | None) -> None:
     )
     problems = sum(check.state == "problem" for check in checks)
     if problems:
-        raise click.ClickException(f"{problems} problems; see the table")
+        raise click.ClickException(f"{counted(problems, 'problem')}; see the table.")

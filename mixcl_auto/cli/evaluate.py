@@ -38,7 +38,7 @@ def evaluate(
     settings: Settings,
     predictions: Path | None,
     references: Path | None,
-    plan: str,
+    plan: str | None,
     dataset: str | None,
     fold: int,
     fraction: float,
@@ -48,8 +48,9 @@ def evaluate(
     """Score a folder of predictions against references, or a fine-tuning again.
 
     With --predictions and --references the scores go to scores.csv beside the predictions; organ names and
-    the tolerance come from the plan if there is one. Without them the fine-tuning that --dataset, --fold,
-    --fraction, --init and --seed name is scored again.
+    the tolerance come from the plan: the one given, the plan.json that predict left beside the predictions,
+    or plans/plan.json. Without them the fine-tuning that --dataset, --fold, --fraction, --init and --seed
+    name is scored again.
     """
     if (predictions is None) != (references is None):
         raise click.UsageError("--predictions and --references go together.")

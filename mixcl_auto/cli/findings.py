@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mixcl_auto.cli.tables import print_table
+from mixcl_auto.cli.tables import counted, print_table
 
 if TYPE_CHECKING:
     from mixcl_auto.records.finding import Finding
@@ -19,4 +19,4 @@ def print_findings(findings: "Iterable[Finding]") -> None:
         rows = [(found.severity, found.dataset, found.case, found.message) for found in ordered]
         print_table("Problems", ("severity", "dataset", "case", "problem"), rows)
     counts = Counter(found.severity for found in ordered)
-    click.echo(f"{counts['error']} errors, {counts['warning']} warnings")
+    click.echo(f"{counted(counts['error'], 'error')}, {counted(counts['warning'], 'warning')}")

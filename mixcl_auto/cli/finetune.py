@@ -26,7 +26,7 @@ from mixcl_auto.cli.options import (
 @pass_settings
 def finetune(
     settings: Settings,
-    plan: str,
+    plan: str | None,
     dataset: str | None,
     fold: int,
     fraction: float,
@@ -40,7 +40,7 @@ def finetune(
     finetune.seed.
     """
     from mixcl_auto.cli.progress_bar import open_progress
-    from mixcl_auto.cli.tables import print_table
+    from mixcl_auto.cli.tables import counted, print_table
     from mixcl_auto.workflows.finetune import finetune as run
 
     summary = run(
@@ -55,5 +55,5 @@ def finetune(
         progress=open_progress(),
     )
     rows = [*summary.dice_per_organ.items(), ("mean", summary.mean_dice)]
-    print_table(f"Dice, {summary.cases} held-out cases", ("organ", "Dice"), rows)
+    print_table(f"Dice, {counted(summary.cases, 'held-out case')}", ("organ", "Dice"), rows)
     click.echo(f"The run is {summary.folder.path}")

@@ -24,9 +24,7 @@ plan_option = click.option(
     "-p",
     "--plan",
     metavar="PLAN",
-    default="plan.json",
-    show_default=True,
-    help="The plan: a path, or a file under plans/.",
+    help="The plan: a path, or a file under plans/. [default: plan.json]",
 )
 dataset_option = click.option(
     "-d",

@@ -74,6 +74,7 @@ def plan_and_preprocess(
     """
     from mixcl_auto.cli.findings import print_findings
     from mixcl_auto.cli.progress_bar import open_progress
+    from mixcl_auto.cli.tables import counted
     from mixcl_auto.workflows.plan_and_preprocess import plan_and_preprocess as run
 
     done = run(
@@ -96,10 +97,8 @@ def plan_and_preprocess(
     for failure in done.failures:
         click.echo(f"Error: {failure.dataset}, {failure.case}: {failure.message}", err=True)
     if done.failures:
-        click.echo(
-            f"Error: {len(done.failures)} cases could not be preprocessed; the others are done.", err=True
-        )
-        raise click.exceptions.Exit(1)
+        failed = counted(len(done.failures), "case")
+        raise click.ClickException(f"{failed} could not be preprocessed; the others are done.")
 
 
 def print_plan(plan: "Plan") -> None:

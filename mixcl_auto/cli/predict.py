@@ -45,7 +45,7 @@ def predict(
     settings: Settings,
     source: Path,
     output: Path,
-    plan: str,
+    plan: str | None,
     dataset: str | None,
     folds: tuple[int, ...],
     fraction: float,
@@ -55,6 +55,7 @@ def predict(
 ) -> None:
     """Segment scans with a fine-tuned model, or with the mean of several folds' probabilities."""
     from mixcl_auto.cli.progress_bar import open_progress
+    from mixcl_auto.cli.tables import counted
     from mixcl_auto.workflows.predict import predict as run
 
     written = run(
@@ -70,4 +71,4 @@ def predict(
         device=device,
         progress=open_progress(),
     )
-    click.echo(f"{len(written)} label maps in {output}")
+    click.echo(f"{counted(len(written), 'label map')} in {output}")

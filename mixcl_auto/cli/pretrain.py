@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @pass_settings
 def pretrain(
     settings: Settings,
-    plan: str,
+    plan: str | None,
     name: str,
     without: "tuple[Term, ...]",
     edits: tuple[str, ...],

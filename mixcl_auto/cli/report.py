@@ -8,7 +8,7 @@ from mixcl_auto.cli.options import Settings, pass_settings, plan_option
 @click.command("report", short_help="Write the tables and the HTML page.")
 @plan_option
 @pass_settings
-def report(settings: Settings, plan: str) -> None:
+def report(settings: Settings, plan: str | None) -> None:
     """Write the tables and the page on everything that was run under a plan.
 
     Works on an unfinished grid and says what is missing.

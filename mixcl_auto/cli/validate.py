@@ -24,10 +24,13 @@ def validate(settings: Settings, datasets: tuple[str, ...], jobs: int | None) ->
     """
     from mixcl_auto.cli.findings import print_findings
     from mixcl_auto.cli.progress_bar import open_progress
+    from mixcl_auto.cli.tables import counted
     from mixcl_auto.workflows.validate import validate as run
 
     checked = run(settings.workspace, datasets=datasets, jobs=jobs, progress=open_progress())
     print_findings(checked.findings)
-    click.echo(f"{checked.cases} cases in {len(checked.datasets)} datasets; the list is in {checked.path}")
+    click.echo(
+        f"{counted(checked.cases, 'case')} in {counted(len(checked.datasets), 'dataset')}; see {checked.path}"
+    )
     if any(finding.severity == "error" for finding in checked.findings):
         raise click.exceptions.Exit(1)

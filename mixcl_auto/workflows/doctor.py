@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from mixcl_auto.engines.cores import available_cores
+from mixcl_auto.planning.machine import memory_gb
+from mixcl_auto.planning.presets import PRESETS, load_preset
 from mixcl_auto.workflows.inputs import Folder, open_workspace
 
 State = Literal["ok", "warning", "problem"]
@@ -33,7 +35,6 @@ LIBRARIES = (
     "safetensors",
 )
 OPTIONAL_LIBRARIES = ("isal", "ray", "tensorboard")
-PRESETS = ("paper", "balanced", "tiny")
 SHIPPED = (
     *(f"presets/{name}.json" for name in PRESETS),
     "raw_data_template/README.md",
@@ -62,7 +63,7 @@ def doctor(workspace: Folder = ".", *, device: str | None = None) -> list[Check]
         ("libraries", check_libraries),
         ("installed files", check_installed_files),
         ("presets", check_presets),
-        ("memory", lambda: [check_memory(memory_limit_gb())]),
+        ("memory", lambda: [check_memory(memory_gb())]),
         ("cores", lambda: [check_cores()]),
         ("disk", lambda: [check_disk(root)]),
         ("compiled kernels", lambda: [check_kernel_cache()]),
@@ -105,27 +106,9 @@ def check_installed_files() -> list[Check]:
 
 def check_presets() -> list[Check]:
     """Every preset is a plan."""
-    from mixcl_auto.records.plan import Plan
-
-    folder = importlib.resources.files("mixcl_auto") / "presets"
     for name in PRESETS:
-        Plan.from_json((folder / f"{name}.json").read_text(encoding="utf-8"), source=f"preset {name}")
+        load_preset(name)
     return [Check("ok", "presets", ", ".join(PRESETS))]
-
-
-def memory_limit_gb(
-    proc: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")
-) -> float | None:
-    """The machine's memory or the container's limit, whichever is smaller, in GB; none where unknown."""
-    limits = []
-    if proc.is_file():
-        totals = [line.split()[1] for line in proc.read_text().splitlines() if line.startswith("MemTotal:")]
-        limits += [int(total) * 1024 for total in totals]
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        file = cgroup / name
-        if file.is_file() and (text := file.read_text().strip()).isdecimal():
-            limits.append(int(text))
-    return min(limits) / 1e9 if limits else None
 
 
 def check_memory(limit_gb: float | None) -> Check:

@@ -1,5 +1,6 @@
 """How workflows take what callers name: the workspace, the plan, the target, the run."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from mixcl_auto.records.plan_edits import edit_plan
 
 Folder = str | Path | Workspace
 
+WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth")
+
 
 @dataclass(frozen=True)
 class Project:
@@ -21,6 +24,11 @@ class Project:
     plan: Plan
     plan_name: str
     """The plan's file name without ``.json``, which names its results."""
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name can be part of a path and can't leave it: letters, digits, - and _."""
+    return re.fullmatch(r"[A-Za-z0-9_-]+", name) is not None
 
 
 def open_workspace(folder: Folder) -> Workspace:
@@ -68,7 +76,7 @@ def find_run(
     target = choose_target(project.plan, dataset)
     workspace, plan = project.workspace, project.plan
     used_seed = plan.finetune.seed if seed is None else seed
-    name = Path(init).stem if Path(init).suffix else init
+    name = Path(init).stem if init.endswith(WEIGHTS_SUFFIXES) else init
     folder = workspace.finetune(project.plan_name, target.name, name, fraction, fold, used_seed)
     if folder.run.is_file():
         return folder

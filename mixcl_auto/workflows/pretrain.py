@@ -8,7 +8,7 @@ from mixcl_auto.io.workspace import PretrainFolder
 from mixcl_auto.pretraining.pretrain import pretrain as train
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.plan import Plan, Term
-from mixcl_auto.workflows.inputs import Folder, open_project
+from mixcl_auto.workflows.inputs import Folder, is_plain_name, open_project
 
 
 def pretrain(
@@ -70,11 +70,8 @@ def check_run_name(name: str) -> None:
     Raises:
         RunError: if it is reserved or not a plain name.
     """
-    if not name or name.startswith("scratch") or not set(name) <= _NAME_LETTERS:
+    if not is_plain_name(name) or name.startswith("scratch"):
         raise RunError(
             f"a pre-training can't be called {name!r}: use letters, digits, - and _, and not scratch..., "
             "which is an initialisation without pre-training"
         )
-
-
-_NAME_LETTERS = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")

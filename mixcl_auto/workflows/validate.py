@@ -10,6 +10,7 @@ from mixcl_auto.errors import DataError
 from mixcl_auto.io.files import write_text
 from mixcl_auto.io.raw_dataset import dataset_folders, find_dataset, read_raw_dataset
 from mixcl_auto.io.workspace import Workspace
+from mixcl_auto.planning.roles import resolve_roles
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.case import RawDataset
 from mixcl_auto.records.finding import Finding
@@ -47,7 +48,8 @@ def validate(
         DataError: if there is no dataset, or one of those named does not exist.
     """
     space = open_workspace(workspace)
-    chosen, findings = read_datasets(space, datasets)
+    read, findings = read_datasets(space, datasets)
+    chosen = resolve_roles(read)
     findings += validate_datasets(chosen, jobs=jobs or available_cores(), progress=progress)
     write_text(space.validation, findings_json(findings))
     names = tuple(dataset.name for dataset in chosen)

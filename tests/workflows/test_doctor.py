@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mixcl_auto.workflows import doctor as module
-from mixcl_auto.workflows.doctor import check_disk, check_memory, doctor, memory_limit_gb
+from mixcl_auto.workflows.doctor import check_disk, check_memory, doctor
 
 
 def test_a_sound_installation_has_no_problem_and_learns_in_its_step(tmp_path: Path) -> None:
@@ -42,17 +42,6 @@ def test_a_missing_file_of_the_package_is_named(monkeypatch: pytest.MonkeyPatch)
     assert check.state == "problem"
     assert "presets/lost.json" in check.finding
     assert "paper" not in check.finding
-
-
-def test_the_containers_memory_limit_counts(tmp_path: Path) -> None:
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal:       16000000 kB\nMemFree:  1 kB\n")
-    assert memory_limit_gb(meminfo, tmp_path) == pytest.approx(16.384)
-    (tmp_path / "memory.max").write_text("max\n")
-    assert memory_limit_gb(meminfo, tmp_path) == pytest.approx(16.384)
-    (tmp_path / "memory.max").write_text("4000000000\n")
-    assert memory_limit_gb(meminfo, tmp_path) == pytest.approx(4.0)
-    assert memory_limit_gb(tmp_path / "none", tmp_path / "none") is None
 
 
 def test_little_memory_is_a_warning() -> None:

@@ -1,0 +1,131 @@
+"""From raw data to a plan and a cache."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mixcl_auto.engines.cores import available_cores
+from mixcl_auto.errors import DataError, PlanError
+from mixcl_auto.io.files import write_text
+from mixcl_auto.io.inspection import inspect_datasets
+from mixcl_auto.io.workspace import Workspace
+from mixcl_auto.planning.machine import describe_machine
+from mixcl_auto.planning.plan import make_plan, save_planned
+from mixcl_auto.planning.roles import resolve_roles
+from mixcl_auto.preprocessing.preprocess import preprocess_dataset
+from mixcl_auto.progress import Progress
+from mixcl_auto.records.case import RawDataset
+from mixcl_auto.records.finding import Finding
+from mixcl_auto.records.plan import Plan
+from mixcl_auto.validation.validate import invalid_cases, judge
+from mixcl_auto.workflows.inputs import Folder, is_plain_name, open_workspace
+from mixcl_auto.workflows.validate import findings_json, read_datasets
+
+Wish = Sequence[float] | Literal["auto"] | None
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What planning and preprocessing left."""
+
+    plan: Plan
+    path: Path
+    findings: tuple[Finding, ...]
+    failures: tuple[Finding, ...]
+    """Cases that could not be preprocessed."""
+
+
+def plan_and_preprocess(
+    workspace: Folder = ".",
+    *,
+    preset: str = "paper",
+    name: str = "plan",
+    spacing: Wish = None,
+    window: Wish = None,
+    pretrain: Iterable[str] = (),
+    target: Iterable[str] = (),
+    edits: Iterable[str] = (),
+    jobs: int | None = None,
+    plan_only: bool = False,
+    skip_invalid: bool = False,
+    on_findings: Callable[[Sequence[Finding]], None] | None = None,
+    on_plan: Callable[[Plan], None] | None = None,
+    progress: Progress | None = None,
+) -> Preparation:
+    """Check and measure the raw data, write the plan, and fill the cache; cases done before are kept.
+
+    Args:
+        workspace: the folder of the project.
+        preset: ``paper``, ``balanced`` or ``tiny``.
+        name: the plan is written to ``plans/<name>.json``.
+        spacing: x, y, z in mm, or ``auto``; the preset's if absent.
+        window: low and high in HU, or ``auto``; the preset's if absent.
+        pretrain: datasets to pre-train on, whatever their ``role``.
+        target: datasets to fine-tune on, whatever their ``role``.
+        edits: ``section.key=value``, applied to the plan.
+        jobs: cases at once; as many as there are cores if absent.
+        plan_only: leave the cache as it is.
+        skip_invalid: leave cases with errors out instead of stopping; the plan says so.
+        on_findings: told of the checks' findings, before an error stops the work.
+        on_plan: told of the plan, before preprocessing.
+        progress: told of every case.
+
+    Raises:
+        DataError: if the raw data have errors (unless of cases that are left out).
+        PlanError: if a wish, an edit or the name can't be used.
+    """
+    if not is_plain_name(name):
+        raise PlanError(f"a plan can't be called {name!r}: use letters, digits, - and _")
+    space, jobs = open_workspace(workspace), jobs or available_cores()
+    read, findings = read_datasets(space)
+    datasets = resolve_roles(read, pretrain=pretrain, target=target)
+    inspections = inspect_datasets(datasets, jobs=jobs, progress=progress)
+    findings += judge(datasets, inspections)
+    write_text(space.validation, findings_json(findings))
+    if on_findings is not None:
+        on_findings(findings)
+    left_out = invalid_cases(findings) if skip_invalid else {}
+    refuse_errors(space, [found for found in findings if (found.dataset, found.case) not in left_out])
+    planned = make_plan(
+        preset,
+        datasets,
+        inspections,
+        describe_machine(),
+        spacing=spacing,
+        window=window,
+        edits=edits,
+        left_out=left_out,
+    )
+    path = save_planned(space, name, planned)
+    if on_plan is not None:
+        on_plan(planned.plan)
+    failures = [] if plan_only else fill_cache(space, planned.plan, datasets, jobs, progress)
+    return Preparation(planned.plan, path, tuple(findings), tuple(failures))
+
+
+def refuse_errors(workspace: Workspace, findings: Sequence[Finding]) -> None:
+    """Stop if any finding is an error.
+
+    Raises:
+        DataError: with their number, the first of them, and what to do.
+    """
+    errors = [found for found in findings if found.severity == "error"]
+    if errors:
+        first = ", ".join(part for part in (errors[0].dataset, errors[0].case) if part)
+        raise DataError(
+            f"the raw data have {len(errors)} error(s), listed in {workspace.validation}; the first is\n"
+            f"  {first}: {errors[0].message}\n"
+            "correct them, or leave the cases that have one out with --skip-invalid"
+        )
+
+
+def fill_cache(
+    workspace: Workspace, plan: Plan, datasets: Sequence[RawDataset], jobs: int, progress: Progress | None
+) -> list[Finding]:
+    """Preprocess every planned case of every dataset; one that fails does not keep the others from it."""
+    return [
+        failure
+        for dataset in datasets
+        for failure in preprocess_dataset(workspace, plan, dataset, jobs=jobs, progress=progress)
+    ]
