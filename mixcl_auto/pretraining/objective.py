@@ -1,0 +1,128 @@
+"""One pre-training step's loss: three views through the network, Eq. 2 in float32, and the row of the log."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from mixcl_auto.losses.mixcl import MixCLSettings, MixCLTargets, MixCLTerms, mixcl_loss
+from mixcl_auto.networks.mixcl import MixCLNetwork
+from mixcl_auto.pretraining.gradient_shares import gradient_shares
+from mixcl_auto.records.plan import PretrainPlan
+from mixcl_auto.training.curves import Panel
+from mixcl_auto.training.device import Precision, autocast
+from mixcl_auto.training.run_log import Value
+from mixcl_auto.training.samples import Batch
+
+PANELS = (
+    Panel("MixCL, Eq. 2", ("total",)),
+    Panel("Identity consistency, Eq. 4", ("identity",)),
+    Panel("Label consistency, Eq. 6, and its value with all embeddings equal", ("label", "label_chance")),
+    Panel("Reconstruction, Eq. 3", ("reconstruction",)),
+    Panel(
+        "Share of the encoder's gradient norm",
+        ("gradient_share_identity", "gradient_share_label", "gradient_share_reconstruction"),
+    ),
+)
+
+
+def mixcl_settings(plan: PretrainPlan) -> MixCLSettings:
+    """The objective of a plan."""
+    return MixCLSettings(
+        label_weight=plan.label_weight,
+        reconstruction_weight=plan.reconstruction_weight,
+        off_diagonal_weight=plan.off_diagonal_weight,
+        identity_reduction=plan.identity_reduction,
+        center=plan.center,
+        temperature=plan.temperature,
+        label_reduction=plan.label_reduction,
+        label_level=plan.label_level,
+        voxels_per_class=plan.voxels_per_class,
+        weight_mu=plan.weight_mu,
+        weight_epsilon=plan.weight_epsilon,
+        reconstruction_reduction=plan.reconstruction_reduction,
+        identity="identity" not in plan.without,
+        label="label" not in plan.without,
+        reconstruction="reconstruction" not in plan.without,
+    )
+
+
+class MixCLObjective:
+    """Eq. 2 of a network on the batches of a ``PairSource``.
+
+    Args:
+        network: on its device.
+        settings: the objective.
+        device: of the network.
+        precision: of the network's forward pass.
+        scale: the gradient scaler's, applied to terms whose gradients are measured.
+    """
+
+    def __init__(
+        self,
+        network: MixCLNetwork,
+        settings: MixCLSettings,
+        *,
+        device: torch.device,
+        precision: Precision,
+        scale: Callable[[Tensor], Tensor],
+    ) -> None:
+        self.network = network
+        self.settings = settings
+        self._device, self._precision, self._scale = device, precision, scale
+        self._encoder = list(network.backbone.encoder_parameters())
+
+    def __call__(self, batch: Batch, *, measure_gradients: bool) -> tuple[Tensor, dict[str, Value]]:
+        """Eq. 2 of a batch, and its row of the log."""
+        tensors = batch.tensors
+        with autocast(self._device, self._precision):
+            output = self.network(tensors["view_1"], tensors["view_1_prime"], tensors["view_2"])
+        terms = mixcl_loss(**output._asdict(), targets=self._targets(batch), settings=self.settings)
+        shares = self._shares(terms) if measure_gradients else {}
+        return terms.total, self._row(terms, shares, len(tensors["view_1"]))
+
+    def _targets(self, batch: Batch) -> MixCLTargets:
+        tensors = batch.tensors
+        seeds = batch.numbers["voxel_seed"]
+        return MixCLTargets(
+            patch_1=tensors["patch_1"],
+            patch_2=tensors["patch_2"],
+            labels_1=tensors["labels_1"],
+            labels_2=tensors["labels_2"],
+            distances_1=tensors["distance_1"],
+            distances_2=tensors["distance_2"],
+            class_counts=batch.numbers["class_count"],
+            generators=[torch.Generator(self._device).manual_seed(seed) for seed in seeds],
+        )
+
+    def _shares(self, terms: MixCLTerms) -> dict[str, Tensor]:
+        settings = self.settings
+        weighted = {
+            "identity": (settings.identity, settings.identity_weight * terms.identity),
+            "label": (settings.label, settings.label_weight * terms.label),
+            "reconstruction": (
+                settings.reconstruction,
+                settings.reconstruction_weight * terms.reconstruction,
+            ),
+        }
+        present = {name: self._scale(term) for name, (is_on, term) in weighted.items() if is_on}
+        return gradient_shares(present, self._encoder)
+
+    def _row(self, terms: MixCLTerms, shares: dict[str, Tensor], samples: int) -> dict[str, Value]:
+        """All columns, empty for terms that are off and for shares that were not measured."""
+        settings = self.settings
+        levels = range(len(self.network.backbone.levels))
+        per_level, diagonals = terms.identity_per_level, terms.identity_diagonal_per_level
+        row: dict[str, Value] = {
+            "total": terms.total,
+            "identity": terms.identity if settings.identity else None,
+        }
+        row |= {f"identity_level_{n}": per_level[n] if per_level else None for n in levels}
+        row |= {f"identity_diagonal_level_{n}": diagonals[n] if diagonals else None for n in levels}
+        row["label"] = terms.label if settings.label else None
+        row["label_chance"] = terms.label_chance if settings.label else None
+        row["label_skipped"] = 1 - terms.label_samples / samples if settings.label else None
+        row["reconstruction"] = terms.reconstruction if settings.reconstruction else None
+        for name in ("identity", "label", "reconstruction"):
+            row[f"gradient_share_{name}"] = shares.get(name)
+        return row

@@ -1,0 +1,205 @@
+"""Decision 13: pairs of patches P1 and P2 of one dataset, and their views.
+
+P2 comes from P1's own scan or from another of the same dataset. Where it is centred on a label, that is one
+which P1's patch has: the left kidney is not matched with the right one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixcl_auto.augmentation.intensity import ViewSettings, distort_view
+from mixcl_auto.augmentation.spatial import SpatialSettings, Warp, apply_warp, draw_warp, region_to_read
+from mixcl_auto.io.case_cache import CaseReader
+from mixcl_auto.training.patches import (
+    Index,
+    centre_of,
+    draw_foreground_voxel,
+    lower_around,
+    random_lower,
+)
+from mixcl_auto.training.samples import Sample
+from mixcl_auto.transforms.intensity import to_unit_range
+from mixcl_auto.transforms.weight_map import distance_table
+
+LARGEST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class PoolDataset:
+    """One dataset of the pool: its cached cases and its number of classes, background included."""
+
+    name: str
+    class_count: int
+    cases: tuple[CaseReader, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSettings:
+    """How pairs are drawn.
+
+    Attributes:
+        patch_size: voxels.
+        window_hu: mapped to [0, 1].
+        foreground_fraction: probability that a patch is centred on a labelled voxel.
+        same_image_probability: that P2 comes from P1's scan.
+        match_classes: whether P2 is centred on a class of P1's patch where it can be.
+        spatial: of the warp, drawn once per patch.
+        intensity: of the views.
+    """
+
+    patch_size: Index
+    window_hu: tuple[float, float]
+    foreground_fraction: float
+    same_image_probability: float
+    match_classes: bool
+    spatial: SpatialSettings
+    intensity: ViewSettings
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A warped patch before any distortion of its intensities; arrays (x, y, z).
+
+    Attributes:
+        image: float32 in [0, 1].
+        labels: label values.
+        distance: D of Eq. 7, float32.
+    """
+
+    image: NDArray[np.float32]
+    labels: NDArray[Any]
+    distance: NDArray[np.float32]
+
+    def classes(self) -> list[int]:
+        """The label values in it, without the background."""
+        return [int(label) for label in np.flatnonzero(np.bincount(self.labels.ravel())) if label > 0]
+
+
+class PairSource:
+    """Draws pairs from the pool.
+
+    Args:
+        pool: at least one dataset with a case.
+        dataset_probabilities: how often each is drawn; its cases are equally likely.
+        settings: how.
+    """
+
+    def __init__(
+        self, pool: Sequence[PoolDataset], dataset_probabilities: Sequence[float], settings: PairSettings
+    ) -> None:
+        self.pool = tuple(pool)
+        self.probabilities = np.asarray(dataset_probabilities, dtype=np.float64)
+        self.settings = settings
+        self._distance_table = distance_table()
+
+    def draw(self, generator: np.random.Generator, index: int) -> Sample:
+        """One pair with its three views; ``index`` plays no part."""
+        settings = self.settings
+        dataset = self.pool[int(generator.choice(len(self.pool), p=self.probabilities))]
+        number = int(generator.integers(len(dataset.cases)))
+        case_1 = dataset.cases[number]
+        patch_1 = self._draw_patch(case_1, None, generator)
+        case_2 = dataset.cases[self._draw_partner(number, len(dataset.cases), generator)]
+        wanted = patch_1.classes() if settings.match_classes else None
+        patch_2 = self._draw_patch(case_2, wanted, generator)
+        views = [distort_view(p.image, settings.intensity, generator) for p in (patch_1, patch_1, patch_2)]
+        arrays = {
+            "patch_1": patch_1.image[None],
+            "patch_2": patch_2.image[None],
+            "view_1": views[0][None],
+            "view_1_prime": views[1][None],
+            "view_2": views[2][None],
+            "labels_1": patch_1.labels,
+            "labels_2": patch_2.labels,
+            "distance_1": patch_1.distance,
+            "distance_2": patch_2.distance,
+        }
+        numbers = {"class_count": dataset.class_count, "voxel_seed": int(generator.integers(LARGEST_SEED))}
+        cases = tuple(f"{dataset.name}/{case.record.id}" for case in (case_1, case_2))
+        return Sample(arrays, cases, numbers)
+
+    def warm(self) -> None:
+        """Compile the warp and the scaling, and import the distortions, on an empty scan."""
+        settings = self.settings
+        always = replace(settings.spatial, elastic_probability=1.0, affine_probability=1.0)
+        warp = draw_warp(settings.patch_size, always, np.random.default_rng(0))
+        zeros = np.zeros((1, 1, 1), np.uint8)
+        patch = self._warp(warp, zeros.astype(np.int16), zeros, zeros, centre=(0, 0, 0), origin=(0, 0, 0))
+        distort_view(patch.image, settings.intensity, np.random.default_rng(0))
+
+    def _draw_partner(self, number: int, cases: int, generator: np.random.Generator) -> int:
+        """The case of P2: P1's, or any other with equal probability; a dataset of one case has no other."""
+        if cases == 1 or generator.random() < self.settings.same_image_probability:
+            return number
+        other = int(generator.integers(cases - 1))
+        return other + (other >= number)
+
+    def _draw_patch(
+        self, case: CaseReader, wanted: Sequence[int] | None, generator: np.random.Generator
+    ) -> Patch:
+        """Draw a position and a warp, and read what the warp reaches."""
+        settings, size = self.settings, self.settings.patch_size
+        voxel = None
+        if generator.random() < settings.foreground_fraction:
+            voxel = self._draw_voxel(case, wanted, generator)
+        if voxel is None:
+            lower = random_lower(case.shape, size, generator)
+        else:
+            lower = lower_around(voxel, case.shape, size)
+        centre = centre_of(lower, size)
+        warp = draw_warp(size, settings.spatial, generator, spacing_mm=case.record.spacing_mm)
+        first, end = region_to_read(warp, centre, case.shape)
+        image, labels, codes = case.image(first, end), case.labels(first, end), case.distance(first, end)
+        return self._warp(warp, image, labels, codes, centre=centre, origin=first)
+
+    def _warp(
+        self,
+        warp: Warp,
+        image: NDArray[np.int16],
+        labels: NDArray[Any],
+        codes: NDArray[np.uint8],
+        *,
+        centre: Index,
+        origin: Index,
+    ) -> Patch:
+        """Warp a region of a scan that begins at ``origin`` to the patch around ``centre``."""
+        window = self.settings.window_hu
+        warped, patch_labels, distance = apply_warp(
+            warp,
+            image,
+            labels,
+            codes,
+            self._distance_table,
+            centre=centre,
+            region_origin=origin,
+            padding=window[0],
+        )
+        return Patch(to_unit_range(warped, window), patch_labels, distance)
+
+    def _draw_voxel(
+        self, case: CaseReader, wanted: Sequence[int] | None, generator: np.random.Generator
+    ) -> Index | None:
+        """A voxel of a wanted class where the case has one, else of any; absent if nothing is labelled."""
+        voxel = draw_foreground_voxel(case.foreground, wanted or [], generator)
+        if voxel is None:
+            any_class = [label for label in case.foreground if label > 0]
+            voxel = draw_foreground_voxel(case.foreground, any_class, generator)
+        return voxel
+
+
+def dataset_probabilities(case_counts: Sequence[int], sampling: str) -> list[float]:
+    """How often each dataset of the pool is drawn.
+
+    Args:
+        case_counts: n of each dataset.
+        sampling: ``case``: all cases of the pool alike, proportional to n; ``sqrt``: to the root of n;
+            ``dataset``:
+            all datasets alike.
+    """
+    exponent = {"case": 1.0, "sqrt": 0.5, "dataset": 0.0}[sampling]
+    weights = [count**exponent for count in case_counts]
+    return [weight / sum(weights) for weight in weights]

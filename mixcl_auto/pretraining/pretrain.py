@@ -1,0 +1,137 @@
+"""MixCL pre-training: from the cached pool to ``encoder.safetensors``."""
+
+import logging
+import re
+
+import torch
+
+from mixcl_auto.errors import RunError
+from mixcl_auto.io.checkpoints import previous_checkpoint
+from mixcl_auto.io.files import file_sha256, write_text
+from mixcl_auto.io.workspace import PretrainFolder, Workspace
+from mixcl_auto.networks.initialise import initialise
+from mixcl_auto.networks.mixcl import MixCLNetwork
+from mixcl_auto.pretraining.encoder_file import write_encoder
+from mixcl_auto.pretraining.objective import PANELS, MixCLObjective, mixcl_settings
+from mixcl_auto.pretraining.pool import open_pool, pair_source
+from mixcl_auto.progress import Progress, Silent
+from mixcl_auto.records.plan import Plan
+from mixcl_auto.records.run import PretrainRun
+from mixcl_auto.training.device import choose_device, resolve_precision
+from mixcl_auto.training.earlier_runs import read_run, refuse_other_plan
+from mixcl_auto.training.environment import describe_environment
+from mixcl_auto.training.loop import Job, train
+from mixcl_auto.training.networks import IMAGE_CHANNELS, build_network
+from mixcl_auto.training.state import resume_state, start_state
+
+logger = logging.getLogger(__name__)
+
+_NAME = re.compile(r"(?!scratch)[A-Za-z0-9][A-Za-z0-9_.-]*")
+_SECTIONS = ("preprocess", "network", "pretrain")
+_MUST_BE_FINITE = ("total", "identity", "label", "reconstruction")
+
+
+def pretrain(
+    workspace: Workspace,
+    plan: Plan,
+    plan_name: str,
+    *,
+    name: str = "mixcl",
+    device: str | torch.device | None = None,
+    progress: Progress | None = None,
+    stop_after: int | None = None,
+) -> PretrainFolder:
+    """Pre-train an encoder, or go on with one; a finished run is left as it is.
+
+    Args:
+        workspace: with the plan's cache.
+        plan: with all edits; the seed is ``plan.pretrain.seed``.
+        plan_name: stem of the plan's file, which names the results.
+        name: of this pre-training under the plan.
+        device: as torch spells it; the first GPU, or the CPU, where absent.
+        progress: told of every step.
+        stop_after: stop cleanly after that many steps of this call, to be resumed by another.
+
+    Returns:
+        The folder; its ``run.json`` says whether the run is finished.
+
+    Raises:
+        RunError: if the pool or its cache is not there, the folder holds a run of another plan, or training
+            can't go on.
+    """
+    folder = workspace.pretrain(plan_name, name)
+    if _is_finished(folder, plan, name):
+        logger.info("%s: already finished", folder.path)
+        return folder
+    pool = open_pool(workspace, plan)
+    chosen = choose_device(device)
+    section = plan.pretrain
+    precision = resolve_precision(section.precision, chosen)
+    network = initialise(lambda: build_mixcl_network(plan), section.seed)
+    state = start_state(network, section, device=chosen, precision=precision)
+    resume_state(folder.checkpoint, state)
+    steps = section.total_iterations(sum(len(dataset.cases) for dataset in pool))
+    record = PretrainRun(
+        name=name,
+        plan=plan,
+        status="running",
+        environment=describe_environment(chosen, precision, section.threads),
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        iterations=steps,
+    )
+    write_text(folder.plan, plan.to_json())
+    write_text(folder.run, record.to_json())
+    job = Job(
+        description=f"pretrain {name}",
+        objective=MixCLObjective(
+            network, mixcl_settings(section), device=chosen, precision=precision, scale=state.scaler.scale
+        ),
+        source=pair_source(pool, plan),
+        plan=plan,
+        trainer=section,
+        steps=steps,
+        folder=folder,
+        device=chosen,
+        panels=PANELS,
+        must_be_finite=_MUST_BE_FINITE,
+    )
+    if train(job, state, progress=progress or Silent(), stop_after=stop_after):
+        write_encoder(folder.encoder, network.backbone, plan, name=name)
+        finished = {"status": "finished", "encoder_sha256": file_sha256(folder.encoder)}
+        write_text(folder.run, record.model_copy(update=finished).to_json())
+        previous_checkpoint(folder.checkpoint).unlink(missing_ok=True)
+    return folder
+
+
+def build_mixcl_network(plan: Plan) -> MixCLNetwork:
+    """The network of Fig. 1, without the parts that no term needs."""
+    section = plan.pretrain
+    return MixCLNetwork(
+        build_network(plan.network, out_channels=IMAGE_CHANNELS),
+        label_level=section.label_level,
+        identity="identity" not in section.without,
+        label="label" not in section.without,
+        reconstruction="reconstruction" not in section.without,
+    )
+
+
+def _is_finished(folder: PretrainFolder, plan: Plan, name: str) -> bool:
+    """Whether the folder holds this very run, done; refuses a name that can't be one, and another run."""
+    if not _NAME.fullmatch(name):
+        raise RunError(
+            f"a pre-training can't be called {name!r}: use letters, digits, '.', '_' and '-', and no name "
+            "that begins with 'scratch', which --init takes for random weights"
+        )
+    before = read_run(folder.run, PretrainRun)
+    if before is None:
+        return False
+    refuse_other_plan(
+        folder.path,
+        before.plan,
+        plan,
+        sections=_SECTIONS,
+        datasets=lambda a_plan: a_plan.pool,
+        dataset_fields=("labels", "cases", "fingerprint"),
+        remedy="pre-train under another name (--name), or remove that folder to start again",
+    )
+    return before.status == "finished"
