@@ -11,6 +11,9 @@ from rich.console import Console
 from mixcl_auto.progress import Progress
 
 
+LEAST_SECONDS_BETWEEN = 1.0
+
+
 def open_progress() -> Progress:
     """The progress that suits where stderr goes."""
     return BarProgress() if sys.stderr.isatty() else LineProgress()
@@ -81,7 +84,10 @@ class LineProgress:
         """Say how far it is, if that is due."""
         self._rate.advance(units)
         now, tenth = self._clock(), self._rate.tenth()
-        if tenth > self._tenth or now - self._last_line >= self._seconds_between:
+        silent = now - self._last_line
+        ended = self._rate.done >= self._rate.total
+        due = tenth > self._tenth and (silent >= LEAST_SECONDS_BETWEEN or ended)
+        if due or silent >= self._seconds_between:
             self._tenth, self._last_line = tenth, now
             parts = [f"{self._description}: {self._rate.done}/{self._rate.total}", self._rate.text(), note]
             self._write(", ".join(part for part in parts if part))

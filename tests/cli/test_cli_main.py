@@ -96,7 +96,7 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
 def test_a_missing_plan_is_one_clear_message_and_exit_1(tmp_path: Path) -> None:
     result = run("-w", str(tmp_path), "report")
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: no plan 'plan.json'")
+    assert result.stderr.startswith("Error: no plan 'plan'")
     assert "plan_and_preprocess" in result.stderr
     assert "Traceback" not in result.output
 

@@ -34,6 +34,10 @@ def test_a_log_gets_a_line_per_tenth_with_rate_and_time_left() -> None:
     assert lines[-1] == "training: 100/100, 2.0/s, 50 s in all, loss 99"
 
 
+def test_quick_work_is_told_of_at_its_start_and_end() -> None:
+    assert len(run_lines(100, 0.001)) == 2
+
+
 def test_slow_work_is_told_of_every_30_seconds() -> None:
     lines = run_lines(1000, 10.0, seconds_between=30.0)[:3]
     assert lines[1] == "training: 3/1000, 10.0 s each, 2 h 46 min left, loss 2"
