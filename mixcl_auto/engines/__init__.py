@@ -1,0 +1,1 @@
+"""Fan tasks out over processes: what engines share, and the pool on this machine."""

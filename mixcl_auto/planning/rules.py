@@ -111,7 +111,7 @@ def choose_window(
         if kinds <= {"CT"}
         else f"{', '.join(kinds)} has no Hounsfield scale; over {cases} cases"
     )
-    return Choice((float(math.floor(low)), float(max(math.ceil(high), math.floor(low) + 1))), rule, why)
+    return Choice(_whole_numbers_around(low, high), rule, why)
 
 
 def choose_patch_size(
@@ -186,6 +186,12 @@ def _positive_triple(values: Sequence[float]) -> Triple:
     if len(values) != 3 or not all(math.isfinite(value) and value > 0 for value in values):
         raise PlanError(f"--spacing takes auto or three lengths above 0 in mm, got {list(values)}")
     return (float(values[0]), float(values[1]), float(values[2]))
+
+
+def _whole_numbers_around(low: float, high: float) -> Window:
+    """The smallest interval of whole HU that holds both, forgiving the last digits of a float."""
+    start, end = math.floor(round(low, 6)), math.ceil(round(high, 6))
+    return (float(start), float(max(end, start + 1)))
 
 
 def _interval(values: Sequence[float]) -> Window:

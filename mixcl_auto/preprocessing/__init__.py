@@ -1,0 +1,1 @@
+"""Every planned case onto the plan's grid, into the cache."""

@@ -1,0 +1,143 @@
+import os
+import signal
+import time
+
+import pytest
+
+from mixcl_auto.engines.process_pool import Outcome, run_tasks
+from mixcl_auto.errors import DataError
+
+
+def square(number):
+    if number == 3:
+        raise DataError("case 3: three is no number; remove it")
+    return number**2
+
+
+def kill_itself_at_three(number):
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number**2
+
+
+def kill_itself_once(path):
+    """Dies at its first call, as a process does that was short of memory only together with others."""
+    if not path.exists():
+        path.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done"
+
+
+def process_and_mark(folder):
+    return os.getpid(), sorted(path.name for path in folder.iterdir())
+
+
+def mark():
+    os.environ["MARKED"] = str(os.getpid())
+
+
+def read_mark(_):
+    return os.environ.get("MARKED") == str(os.getpid())
+
+
+def fail():
+    raise RuntimeError("no kernel")
+
+
+def wait_for_the_others(path):
+    """The first task ends only when the last has run."""
+    if path.name == "0":
+        deadline = time.monotonic() + 60
+        while not path.with_name("3").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+    path.touch()
+
+
+class Recorder:
+    def __init__(self):
+        self.events = []
+
+    def start(self, description, total, done=0):
+        self.events.append(("start", description, total))
+
+    def advance(self, units=1, note=""):
+        self.events.append(("advance", note))
+
+    def finish(self):
+        self.events.append(("finish",))
+
+
+def outcomes(function, tasks, **options):
+    return {outcome.task: outcome for outcome in run_tasks(function, tasks, **options)}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_values_and_errors_belong_to_their_tasks(jobs):
+    found = outcomes(square, range(6), jobs=jobs)
+    assert {task: outcome.value for task, outcome in found.items() if task != 3} == {
+        0: 0,
+        1: 1,
+        2: 4,
+        4: 16,
+        5: 25,
+    }
+    assert isinstance(found[3].error, DataError)
+    assert str(found[3].error) == "case 3: three is no number; remove it"
+
+
+def test_a_killed_worker_names_its_task_and_the_others_go_on():
+    found = outcomes(kill_itself_at_three, range(6), jobs=2, name=lambda number: f"D, case_{number}")
+    assert sorted(found) == list(range(6))
+    assert [task for task, outcome in found.items() if outcome.error is not None] == [3]
+    assert "D, case_3: the worker process died" in str(found[3].error)
+    assert found[5].value == 25
+
+
+def test_a_task_that_dies_once_succeeds_when_run_alone(tmp_path):
+    tasks = [tmp_path / "a", tmp_path / "b"]
+    assert {outcome.value for outcome in run_tasks(kill_itself_once, tasks, jobs=2)} == {"done"}
+
+
+def test_a_failing_initializer_ends_every_task_instead_of_hanging():
+    found = outcomes(square, [1, 2], jobs=2, initializer=fail)
+    assert all("died" in str(outcome.error) for outcome in found.values())
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_initializer_runs_in_every_worker(jobs, monkeypatch):
+    monkeypatch.setenv("MARKED", "nobody")
+    assert all(outcome.value for outcome in run_tasks(read_mark, range(4), jobs=jobs, initializer=mark))
+
+
+def test_one_job_stays_in_this_process(tmp_path):
+    (outcome,) = run_tasks(process_and_mark, [tmp_path], jobs=1)
+    assert outcome.value[0] == os.getpid()
+    (outcome, _) = run_tasks(process_and_mark, [tmp_path, tmp_path.parent], jobs=2)
+    assert outcome.value[0] != os.getpid()
+
+
+def test_outcomes_come_as_they_complete(tmp_path):
+    tasks = [tmp_path / str(number) for number in range(4)]
+    order = [outcome.task.name for outcome in run_tasks(wait_for_the_others, tasks, jobs=2)]
+    assert order == ["1", "2", "3", "0"]
+
+
+def test_progress_hears_of_every_task():
+    recorder = Recorder()
+    list(run_tasks(square, [1, 3], jobs=1, name=lambda n: f"n{n}", description="squares", progress=recorder))
+    assert recorder.events == [("start", "squares", 2), ("advance", "n1"), ("advance", "n3"), ("finish",)]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_progress_ends_when_the_caller_stops_early(jobs):
+    recorder = Recorder()
+    stream = run_tasks(square, [1, 2, 4, 5], jobs=jobs, progress=recorder)
+    assert isinstance(next(stream), Outcome)
+    stream.close()
+    assert recorder.events[-1] == ("finish",)
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_no_tasks_give_no_outcomes(jobs):
+    assert list(run_tasks(square, [], jobs=jobs)) == []

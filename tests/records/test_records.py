@@ -1,0 +1,143 @@
+import pytest
+
+from mixcl_auto.errors import DataError, PlanError
+from mixcl_auto.records.case import Geometry
+from mixcl_auto.records.finding import Finding
+from mixcl_auto.records.plan import (
+    DatasetPlan,
+    FinetunePlan,
+    NetworkPlan,
+    Plan,
+    PreprocessPlan,
+    PretrainPlan,
+)
+from mixcl_auto.records.plan_edits import edit_plan, plan_differences
+from mixcl_auto.records.record import content_hash
+from mixcl_auto.records.split import DatasetSplit, Fold
+
+
+def test_records_are_frozen_and_refuse_unknown_keys():
+    finding = Finding(severity="error", dataset="D", message="m")
+    with pytest.raises(ValueError, match="frozen"):
+        finding.message = "other"
+    with pytest.raises(ValueError, match="Extra inputs are not permitted"):
+        Finding(severity="error", dataset="D", message="m", cause="x")
+
+
+def test_records_come_back_from_json():
+    plan = Plan(
+        datasets=(DatasetPlan(name="D", role="both", labels={"a": 1}, cases=("x",), fingerprint="f"),)
+    )
+    assert Plan.from_json(plan.to_json(), source="plan.json") == plan
+
+
+def test_every_mistake_is_named_with_file_and_field():
+    text = '{"severity": "fatal", "dataset": 1, "colour": 2}'
+    with pytest.raises(PlanError, match=r"(?s)x\.json: 4 mistake.*severity:.*dataset:.*message:.*colour:"):
+        Finding.from_json(text, source="x.json", error=PlanError)
+
+
+def test_infinite_numbers_are_refused():
+    with pytest.raises(DataError, match="finite number"):
+        Geometry.from_json(
+            '{"size": [1, 1, 1], "spacing_mm": [1, 1, 1e999], "origin_mm": [0, 0, 0], "direction": '
+            '[1, 0, 0, 0, 1, 0, 0, 0, 1], "orientation": "LPS"}',
+            source="x",
+        )
+
+
+def test_the_hash_is_of_the_content():
+    assert content_hash(PreprocessPlan()) == content_hash(PreprocessPlan(spacing_mm=(1.5, 1.5, 2.0)))
+    assert content_hash(PreprocessPlan()) != content_hash(PreprocessPlan(spacing_mm=(1.5, 1.5, 2.5)))
+    assert len(content_hash(PreprocessPlan())) == 12
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: PreprocessPlan(window_hu=(5, 5)), "low < high"),
+        (lambda: NetworkPlan(hidden_size=100, heads=12), "must be a multiple of heads 12"),
+        (lambda: NetworkPlan(layers=6), "multiple of 4"),
+        (lambda: NetworkPlan(patch_size=(96, 96, 90)), "multiple of 16"),
+        (lambda: PretrainPlan(without=("identity", "label", "reconstruction")), "leave at least one"),
+        (lambda: PretrainPlan(iterations=5, epochs=5), "either iterations or epochs"),
+        (lambda: PretrainPlan(iterations=None), "either iterations or epochs"),
+        (lambda: FinetunePlan(batch_size=0), "greater than 0"),
+    ],
+)
+def test_plans_that_contradict_themselves_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(("cases", "iterations"), [(1, 10), (2, 10), (3, 20), (8, 40)])
+def test_epochs_are_passes_over_the_cases(cases, iterations):
+    assert FinetunePlan(iterations=None, epochs=10, batch_size=2).total_iterations(cases) == iterations
+
+
+def test_edits_reach_their_fields():
+    edited = edit_plan(
+        Plan(),
+        [
+            "preprocess.spacing_mm=[2, 2, 3]",
+            "pretrain.epochs=4",
+            'finetune.precision="fp32"',
+            "pretrain.seed=7",
+        ],
+    )
+    assert edited.preprocess.spacing_mm == (2.0, 2.0, 3.0)
+    assert (edited.pretrain.epochs, edited.pretrain.iterations, edited.pretrain.seed) == (4, None, 7)
+    assert edited.finetune.precision == "fp32"
+    assert edit_plan(Plan(), ["finetune.precision=fp32"]) == edit_plan(Plan(), ['finetune.precision="fp32"'])
+
+
+def test_all_edits_that_fail_are_named():
+    with pytest.raises(
+        PlanError, match=r"(?s)3 edit.*seed=1:.*pretrain\.sed=1: pretrain has no 'sed'.*datasets\.x"
+    ):
+        edit_plan(Plan(), ["seed=1", "pretrain.sed=1", "datasets.x=1", "pretrain.seed=2"])
+    with pytest.raises(PlanError, match=r"the edited plan: 1 mistake.*\n.*network\.layers"):
+        edit_plan(Plan(), ["network.layers=5"])
+
+
+def test_differences_name_the_field_and_both_values():
+    other = edit_plan(Plan(), ["pretrain.seed=3", "finetune.seed=4"])
+    assert plan_differences(Plan(), other, ("pretrain",)) == ["pretrain.seed: 0 and 3"]
+    assert plan_differences(Plan(), Plan()) == []
+
+
+def test_an_unknown_dataset_lists_those_there_are():
+    plan = Plan(
+        datasets=(DatasetPlan(name="D", role="both", labels={"a": 1}, cases=("x",), fingerprint="f"),)
+    )
+    assert plan.dataset("D") in plan.pool
+    assert plan.dataset("D") in plan.targets
+    with pytest.raises(PlanError, match="no dataset 'E'; it has: D"):
+        plan.dataset("E")
+
+
+SPLIT = DatasetSplit(
+    dataset="D",
+    seed=0,
+    folds=(Fold(training=tuple("abcdefghij"), held_out=("x",)), Fold(training=("x",), held_out=())),
+)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "cases"),
+    [(0.01, "a"), (0.14, "a"), (0.15, "ab"), (0.25, "abc"), (0.5, "abcde"), (1.0, "abcdefghij")],
+)
+def test_a_fraction_takes_half_rounded_up_and_at_least_one_case(fraction, cases):
+    assert SPLIT.training_cases(0, fraction) == tuple(cases)
+
+
+@pytest.mark.parametrize("fraction", [0, -0.5, 1.01, 5])
+def test_fractions_are_above_0_and_at_most_1(fraction):
+    with pytest.raises(PlanError, match=r"fraction must be above 0 and at most 1 \(0\.05 is 5 %\)"):
+        SPLIT.training_cases(0, fraction)
+
+
+@pytest.mark.parametrize("fold", [-1, 2])
+def test_a_missing_fold_lists_those_there_are(fold):
+    with pytest.raises(PlanError, match=f"D has folds 0 to 1; got fold {fold}"):
+        SPLIT.fold(fold)
