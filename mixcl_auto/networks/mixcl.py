@@ -146,7 +146,7 @@ class MixCLNetwork(nn.Module):
         projector = cast(Projector, self.projectors[str(level)])
         if level not in self.factored_levels:
             return torch.split(projector(level_map), batch)
-        head = projector.head_matrix()
+        head = projector.head.matrix()
         return [FactoredEmbedding(part, head) for part in torch.split(projector.trunk(level_map), batch)]
 
     def _reconstruct(self, maps: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:

@@ -86,7 +86,7 @@ def test_global_generator_is_not_touched():
 
 
 def inclusion_frequencies(weights: list[float], drawn: int) -> list[float]:
-    """Chance of each item to be among `drawn` successive draws by weight, summed over all ordered outcomes."""
+    """Chance of each item to be among some successive draws by weight, from all ordered outcomes."""
     result = [0.0] * len(weights)
     for order in itertools.permutations(range(len(weights)), drawn):
         chance, left = 1.0, sum(weights)
