@@ -7,8 +7,9 @@ from torch.nn import functional
 class PointwiseConvolution(nn.Conv3d):
     """A 1x1x1 convolution without bias that ignores the memory format of its weights.
 
-    A kernel of one voxel has no layout worth keeping, but a channels-last one would make the convolution turn its
-    input and output around: InstanceNorm gives contiguous maps, and the detour costs a fifth of the projector.
+    A kernel of one voxel has no layout worth keeping, but a channels-last one would make the convolution turn
+    its input and output around: InstanceNorm gives contiguous maps, and the detour costs a fifth of the
+    projector.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -27,9 +28,9 @@ class PointwiseConvolution(nn.Conv3d):
 class Projector(nn.Module):
     """Three 1x1x1 convolutions [c, c, 2c] without bias, affine InstanceNorm and ReLU between them.
 
-    A map (B, c, X, Y, Z) becomes embeddings (B, 2c, X, Y, Z). Each sample is normalised alone (decision 18), so
-    views and samples can share a batch. The last convolution is linear: a loss that needs no more than sums
-    over voxels, or a few voxels, makes do with the output of ``trunk`` and the matrix of ``head``.
+    A map (B, c, X, Y, Z) becomes embeddings (B, 2c, X, Y, Z). Each sample is normalised alone (decision 18),
+    so views and samples can share a batch. The last convolution is linear: a loss that needs no more than
+    sums over voxels, or a few voxels, makes do with the output of ``trunk`` and the matrix of ``head``.
 
     Attributes:
         trunk: all but the last convolution, (B, c, X, Y, Z) to the same shape.

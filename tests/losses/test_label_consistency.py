@@ -142,7 +142,8 @@ def test_length_of_an_embedding_does_not_matter(reduction):
 @pytest.mark.parametrize("reduction", ["global", "per_anchor"])
 def test_background_pairs_do_not_change_label_loss(reduction):
     labels_1, labels_2 = torch.tensor([0, 0, 1]), torch.tensor([0, 0, 1])
-    # Background of patch 1 is orthogonal to the organ of patch 2: only background-background pairs see it turn.
+    # Background of patch 1 is orthogonal to the organ of patch 2: only background-background pairs see it
+    # turn.
     z_1 = torch.tensor([[0.6, 0.8, 0.0], [0.8, -0.6, 0.0], [0.1, 0.2, 0.3]], dtype=torch.float64)
     z_2 = torch.eye(3, dtype=torch.float64)
     turned = z_1 * torch.tensor([[-1.0], [-1.0], [1.0]])
