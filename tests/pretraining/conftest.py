@@ -18,5 +18,5 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, P
 def cached(shared_cache: tuple[Workspace, Plan], tmp_path: Path) -> tuple[Workspace, Plan]:
     """A workspace of its own for one test, with a copy of the cache."""
     workspace, plan = shared_cache
-    shutil.copytree(workspace.root, tmp_path / "workspace")
+    shutil.copytree(workspace.root, tmp_path / "workspace", ignore=shutil.ignore_patterns("results"))
     return Workspace(tmp_path / "workspace"), plan

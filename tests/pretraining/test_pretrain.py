@@ -1,6 +1,5 @@
 import csv
 import json
-import math
 import os
 import signal
 import subprocess
@@ -115,9 +114,9 @@ def test_stopped_and_resumed_run_equals_the_uninterrupted_one(finished: Finished
     assert_same_result(folder, parts)
 
 
-def test_bf16_run_with_two_threads_resumes_exactly(shared_cache: Cached) -> None:
+def test_bf16_run_resumes_exactly(shared_cache: Cached) -> None:
     workspace, plan = shared_cache
-    half = edited(plan, "pretrain", precision="bf16", threads=2, iterations=2)
+    half = edited(plan, "pretrain", precision="bf16", iterations=2)
     whole = pretrain(workspace, half, "plan", name="bf16_whole", device="cpu")
     pretrain(workspace, half, "plan", name="bf16_parts", device="cpu", stop_after=1)
     assert_same_result(whole, pretrain(workspace, half, "plan", name="bf16_parts", device="cpu"))
@@ -221,7 +220,7 @@ except RunError as problem:
 
 def test_sigterm_to_the_process_group_saves_and_the_run_goes_on(cached: Cached, tmp_path: Path) -> None:
     workspace, plan = cached
-    long = edited(plan, "pretrain", iterations=400, checkpoint_every=1000, workers=1)
+    long = edited(plan, "pretrain", iterations=400, batch_size=1, checkpoint_every=1000, workers=1)
     (workspace.root / "plan.json").write_text(long.to_json())
     script = STOPPABLE.format(tests=str(Path(__file__).parents[1]), root=str(workspace.root))
     process = subprocess.Popen(
@@ -247,6 +246,6 @@ def test_losses_go_down(shared_cache: Cached) -> None:
     workspace, plan = shared_cache
     longer = edited(plan, "pretrain", iterations=16, learning_rate=5e-3)
     rows = read_log(pretrain(workspace, longer, "plan", name="longer", device="cpu"))
-    totals = [float(row["total"]) for row in rows]
-    assert sum(totals[-4:]) < 0.8 * sum(totals[:4])
-    assert all(math.isfinite(total) for total in totals)
+    for name, ratio in (("total", 0.97), ("identity", 0.95), ("reconstruction", 0.6)):
+        values = [float(row[name]) for row in rows]
+        assert sum(values[-4:]) < ratio * sum(values[:4]), name

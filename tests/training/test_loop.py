@@ -157,6 +157,13 @@ def test_stopped_and_resumed_run_equals_the_uninterrupted_one(tmp_path: Path, st
     assert_same_result((whole, expected), (parts, run(parts)))
 
 
+def test_two_threads_give_one_result_that_resumes_exactly(tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    expected = run(whole, threads=2)
+    run(parts, threads=2, stop_after=2)
+    assert_same_result((whole, expected), (parts, run(parts, threads=2)))
+
+
 def test_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     expected = run(whole)

@@ -1,0 +1,194 @@
+"""Fine-tuning on a share of a target's labels: from the cache to ``model.safetensors``."""
+
+import logging
+from collections.abc import Sequence
+
+import torch
+
+from mixcl_auto.augmentation.intensity import FinetuneSettings
+from mixcl_auto.augmentation.orientation import OrientationSettings
+from mixcl_auto.errors import RunError
+from mixcl_auto.finetuning.initial_weights import Init, find_init, start_network
+from mixcl_auto.finetuning.objective import PANELS, SegmentationObjective
+from mixcl_auto.finetuning.patch_source import PatchSettings, PatchSource
+from mixcl_auto.io.case_cache import CaseReader
+from mixcl_auto.io.checkpoints import previous_checkpoint, save_weights
+from mixcl_auto.io.files import write_text
+from mixcl_auto.io.plans import read_split
+from mixcl_auto.io.workspace import FinetuneFolder, Workspace
+from mixcl_auto.progress import Progress, Silent
+from mixcl_auto.records.plan import Plan
+from mixcl_auto.records.record import content_hash
+from mixcl_auto.records.run import FinetuneRun
+from mixcl_auto.training.cases import open_cases
+from mixcl_auto.training.device import choose_device, resolve_precision
+from mixcl_auto.training.earlier_runs import read_run, refuse_other_plan
+from mixcl_auto.training.environment import describe_environment
+from mixcl_auto.training.loop import Job, train
+from mixcl_auto.training.state import resume_state, start_state
+
+logger = logging.getLogger(__name__)
+
+_SECTIONS = ("preprocess", "network", "finetune")
+_MUST_BE_FINITE = ("loss", "dice_loss", "cross_entropy")
+
+
+def finetune(
+    workspace: Workspace,
+    plan: Plan,
+    plan_name: str,
+    *,
+    dataset: str,
+    fold: int,
+    fraction: float,
+    init: str = "mixcl",
+    device: str | torch.device | None = None,
+    progress: Progress | None = None,
+    stop_after: int | None = None,
+) -> FinetuneFolder:
+    """Train a segmenter, or go on with one; a run that is trained or finished is left as it is.
+
+    Args:
+        workspace: with the plan's cache and folds.
+        plan: with all edits; the seed is ``plan.finetune.seed``.
+        plan_name: stem of the plan's file, which names the results.
+        dataset: a target of the plan.
+        fold: counted from 0; its held-out cases are never seen.
+        fraction: of the fold's training cases, above 0 and at most 1.
+        init: ``scratch``, ``scratch-2`` (another random initialisation), the name of a pre-training, or a
+            weights
+            file.
+        device: as torch spells it; the first GPU, or the CPU, where absent.
+        progress: told of every step.
+        stop_after: stop cleanly after that many steps of this call, to be resumed by another.
+
+    Returns:
+        The folder; its ``run.json`` says ``trained`` once ``model.safetensors`` is there.
+
+    Raises:
+        PlanError: if the plan has no such target, fold or fraction.
+        RunError: if weights or cache are not there, the folder holds another run, or training can't go on.
+        WeightsError: if the weights do not fit the network.
+    """
+    planned = plan.dataset(dataset)
+    split = read_split(workspace, planned)
+    training_ids = split.training_cases(fold, fraction)
+    section = plan.finetune
+    start = find_init(workspace, plan_name, init)
+    folder = workspace.finetune(plan_name, dataset, start.name, fraction, fold, section.seed)
+    if _is_trained(folder, plan, dataset, start):
+        logger.info("%s: already trained", folder.path)
+        return folder
+    cases = open_cases(workspace, plan, dataset, training_ids)
+    chosen = choose_device(device)
+    precision = resolve_precision(section.precision, chosen)
+    network, loaded = start_network(
+        plan,
+        start,
+        class_count=planned.class_count,
+        label_voxels=count_label_voxels(cases, planned.class_count),
+    )
+    state = start_state(network, section, device=chosen, precision=precision)
+    resume_state(folder.checkpoint, state)
+    record = FinetuneRun(
+        dataset=dataset,
+        init=start.name,
+        without=start.without,
+        fraction=fraction,
+        fold=fold,
+        seed=section.seed,
+        plan=plan,
+        status="running",
+        environment=describe_environment(chosen, precision, section.threads),
+        weights=loaded,
+        training_cases=training_ids,
+        held_out_cases=split.fold(fold).held_out,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        iterations=section.total_iterations(len(cases)),
+    )
+    write_text(folder.run, record.to_json())
+    job = Job(
+        description=f"finetune {dataset} from {start.name}, {fraction:.0%}, fold {fold}",
+        objective=SegmentationObjective(network, section, device=chosen, precision=precision),
+        source=patch_source(cases, plan),
+        plan=plan,
+        trainer=section,
+        steps=record.iterations,
+        folder=folder,
+        device=chosen,
+        panels=PANELS,
+        must_be_finite=_MUST_BE_FINITE,
+    )
+    if train(job, state, progress=progress or Silent(), stop_after=stop_after):
+        save_weights(folder.weights, network.state_dict(), _metadata(record))
+        write_text(folder.run, record.model_copy(update={"status": "trained"}).to_json())
+        previous_checkpoint(folder.checkpoint).unlink(missing_ok=True)
+    return folder
+
+
+def patch_source(cases: Sequence[CaseReader], plan: Plan) -> PatchSource:
+    """The source of patches that a plan asks for."""
+    section = plan.finetune
+    settings = PatchSettings(
+        patch_size=plan.network.patch_size,
+        window_hu=plan.preprocess.window_hu,
+        foreground_fraction=section.foreground_fraction,
+        orientation=OrientationSettings(
+            rotation_probability=section.rotation_probability, flip_probability=section.flip_probability
+        ),
+        intensity=FinetuneSettings(
+            probability=section.intensity_probability,
+            scale=section.intensity_scale,
+            shift=section.intensity_shift,
+        ),
+    )
+    return PatchSource(cases, settings)
+
+
+def count_label_voxels(cases: Sequence[CaseReader], class_count: int) -> list[int]:
+    """Voxels of each class over the cases, background first."""
+    counts = [0] * class_count
+    for case in cases:
+        for label, voxels in case.record.label_voxels.items():
+            if not 0 <= label < class_count:
+                raise RunError(
+                    f"case {case.record.id}: label {label} is in the cache, the plan has labels up to "
+                    f"{class_count - 1}; run `mixcl_auto plan_and_preprocess` again"
+                )
+            counts[label] += voxels
+    return counts
+
+
+def _is_trained(folder: FinetuneFolder, plan: Plan, dataset: str, init: Init) -> bool:
+    """Whether the folder holds this very run, trained; refuses another one."""
+    before = read_run(folder.run, FinetuneRun)
+    if before is None:
+        return False
+    remedy = "keep that plan, edit this one under another file name, or remove that folder to start again"
+    refuse_other_plan(
+        folder.path,
+        before.plan,
+        plan,
+        sections=_SECTIONS,
+        datasets=lambda a_plan: [a_plan.dataset(dataset)],
+        dataset_fields=("labels", "cases", "fingerprint", "split"),
+        remedy=remedy,
+    )
+    if init.sha256 != (before.weights.sha256 if before.weights else None):
+        raise RunError(
+            f"{folder.path} holds a run that started from other weights of the name {init.name!r}; give the "
+            "weights another name, or remove that folder to start again"
+        )
+    return before.status != "running"
+
+
+def _metadata(record: FinetuneRun) -> dict[str, str]:
+    """What the weights file says of itself."""
+    return {
+        "format": "mixcl_auto segmenter 1",
+        "mixcl_auto": record.environment.mixcl_auto,
+        "plan_hash": content_hash(record.plan),
+        "network": record.plan.network.model_dump_json(),
+        "dataset": record.dataset,
+        "init": record.init,
+    }

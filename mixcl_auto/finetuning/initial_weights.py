@@ -1,0 +1,146 @@
+"""``--init``: which weights the encoder starts from."""
+
+import json
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixcl_auto.errors import RunError
+from mixcl_auto.io.checkpoints import load_weights, weights_metadata
+from mixcl_auto.io.files import file_sha256
+from mixcl_auto.io.runs import read_pretrain_run
+from mixcl_auto.io.workspace import Workspace
+from mixcl_auto.networks.backbone import Backbone, Grid
+from mixcl_auto.networks.bias import set_output_bias
+from mixcl_auto.networks.initialise import initialise
+from mixcl_auto.networks.transfer import load_encoder
+from mixcl_auto.records.plan import Plan
+from mixcl_auto.records.run import LoadedWeights
+from mixcl_auto.training.networks import build_network
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth")
+
+_SCRATCH = re.compile(r"scratch(?:-([2-9]|[1-9]\d+))?")
+_SEED_STRIDE = 1_000_003
+
+
+@dataclass(frozen=True)
+class Init:
+    """Where the initial weights come from.
+
+    Attributes:
+        name: in paths and reports.
+        file: the encoder's; absent for random weights.
+        sha256: of the file.
+        without: terms that the pre-training left out.
+        redraw: 0, or n - 1 for ``scratch-n``, another random initialisation with the same batches: the
+            control that
+            says how much a redraw alone changes.
+    """
+
+    name: str
+    file: Path | None = None
+    sha256: str | None = None
+    without: tuple[str, ...] = ()
+    redraw: int = 0
+
+
+def find_init(workspace: Workspace, plan_name: str, init: str) -> Init:
+    """What ``--init`` means: ``scratch``, ``scratch-2``, a weights file, or a pre-training of this plan.
+
+    Raises:
+        RunError: if there is no such pre-training, or it is not finished; the message says which there are.
+    """
+    if match := _SCRATCH.fullmatch(init):
+        return Init(init, redraw=int(match[1]) - 1 if match[1] else 0)
+    if init.endswith(WEIGHTS_SUFFIXES):
+        file = Path(init)
+        if not file.is_file():
+            raise RunError(f"--init {init}: no such weights file")
+        return Init(file.stem, file, file_sha256(file))
+    return _find_pretraining(workspace, plan_name, init)
+
+
+def start_network(
+    plan: Plan, init: Init, *, class_count: int, label_voxels: Sequence[int]
+) -> tuple[Backbone, LoadedWeights | None]:
+    """Build the segmenter; all arms start from the same weights but for the encoder's.
+
+    Args:
+        plan: network, seed and ``output_bias``.
+        init: where the encoder's weights come from.
+        class_count: output channels.
+        label_voxels: voxels of each class in the training cases, background first.
+
+    Returns:
+        The network on the CPU, and what was loaded.
+
+    Raises:
+        WeightsError: if the file does not fit the network.
+    """
+    seed = plan.finetune.seed + _SEED_STRIDE * init.redraw
+    network = initialise(lambda: build_network(plan.network, out_channels=class_count), seed)
+    if plan.finetune.output_bias == "log_frequency":
+        set_output_bias(network, label_voxels)
+    if init.file is None:
+        return network, None
+    report = load_encoder(network, load_weights(init.file), position_grid=_position_grid(init.file))
+    logger.info(
+        "loaded %d of %d encoder tensors from %s",
+        len(report.loaded),
+        len(network.encoder_state_dict()),
+        init.file,
+    )
+    return network, LoadedWeights(
+        source=init.name if init.file.name == "encoder.safetensors" else str(init.file),
+        sha256=init.sha256 or file_sha256(init.file),
+        loaded=report.loaded,
+        interpolated=report.interpolated,
+        ignored=report.ignored,
+    )
+
+
+def _find_pretraining(workspace: Workspace, plan_name: str, name: str) -> Init:
+    runs = {run.path.name: run for run in workspace.pretrain_runs(plan_name)}
+    if name not in runs:
+        known = ", ".join(runs) or "none"
+        option = "" if name == "mixcl" else f" --name {name}"
+        raise RunError(
+            f"plan {plan_name!r} has no pre-training {name!r} (there: {known}); run "
+            f"`mixcl_auto pretrain -p {plan_name}.json{option}` first, or start from random weights with "
+            "`--init scratch`"
+        )
+    folder = runs[name]
+    run = read_pretrain_run(folder)
+    if run.status != "finished":
+        raise RunError(
+            f"{folder.path}: the pre-training is not finished; run `mixcl_auto pretrain` again to go on with "
+            "it, or start from random weights with `--init scratch`"
+        )
+    if not folder.encoder.is_file():
+        raise RunError(
+            f"{folder.path} holds no {folder.encoder.name}; put the file back, or remove the folder and "
+            "pre-train again"
+        )
+    sha256 = file_sha256(folder.encoder)
+    if run.encoder_sha256 not in (None, sha256):
+        raise RunError(
+            f"{folder.encoder}: not the file that the pre-training wrote (its SHA-256 is another); restore "
+            "it, or remove the folder and pre-train again"
+        )
+    return Init(name, folder.encoder, sha256, run.plan.pretrain.without)
+
+
+def _position_grid(file: Path) -> Grid | None:
+    """How the position embedding's tokens lie, where our own metadata tells."""
+    if file.suffix != ".safetensors":
+        return None
+    grids = json.loads(weights_metadata(file).get("position_grids", "{}"))
+    if not grids:
+        return None
+    x, y, z = next(iter(grids.values()))
+    return int(x), int(y), int(z)

@@ -1,0 +1,197 @@
+from pathlib import Path
+
+import pytest
+import torch
+from cached_phantoms import edited
+
+from mixcl_auto.errors import RunError, WeightsError
+from mixcl_auto.finetuning.initial_weights import Init, find_init, start_network
+from mixcl_auto.io.checkpoints import save_weights
+from mixcl_auto.io.files import file_sha256, write_text
+from mixcl_auto.io.workspace import Workspace
+from mixcl_auto.networks.backbone import Backbone
+from mixcl_auto.networks.initialise import initialise
+from mixcl_auto.records.plan import Plan
+from mixcl_auto.records.run import Environment, PretrainRun
+from mixcl_auto.training.networks import build_network
+
+Cached = tuple[Workspace, Plan]
+VOXELS = [900, 50, 50, 0]
+
+
+def put_pretraining(
+    cached: Cached, name: str, *, status: str = "finished", without: tuple[str, ...] = ()
+) -> Path:
+    """A pre-training as it lies on the disk, its encoder drawn from seed 99."""
+    workspace, plan = cached
+    folder = workspace.pretrain("plan", name)
+    network = initialise(lambda: build_network(plan.network, out_channels=1), 99)
+    save_weights(folder.encoder, network.encoder_state_dict(), {})
+    environment = Environment(
+        mixcl_auto="0", torch="0", python="0", device="cpu", precision="fp32", threads=1
+    )
+    run = PretrainRun(
+        name=name,
+        plan=edited(plan, "pretrain", without=without),
+        status=status,
+        environment=environment,
+        parameters=1,
+        iterations=1,
+        encoder_sha256=file_sha256(folder.encoder) if status == "finished" else None,
+    )
+    write_text(folder.run, run.to_json())
+    return folder.encoder
+
+
+def start(plan: Plan, init: Init) -> Backbone:
+    return start_network(plan, init, class_count=4, label_voxels=VOXELS)[0]
+
+
+def differing(first: Backbone, second: Backbone) -> set[str]:
+    one, two = first.state_dict(), second.state_dict()
+    return {name for name in one if not torch.equal(one[name], two[name])}
+
+
+@pytest.mark.parametrize("bias", ["default", "log_frequency"])
+def test_pretrained_arm_differs_from_scratch_in_the_encoder_alone(cached: Cached, bias: str) -> None:
+    workspace, plan = cached
+    put_pretraining(cached, "mixcl")
+    plan = edited(plan, "finetune", output_bias=bias)
+    scratch = start(plan, find_init(workspace, "plan", "scratch"))
+    loaded = start(plan, find_init(workspace, "plan", "mixcl"))
+    found = differing(scratch, loaded)
+    assert found
+    assert all(scratch.is_encoder_key(name) for name in found)
+    source = initialise(lambda: build_network(plan.network, out_channels=1), 99)
+    assert all(not source.is_encoder_key(name) for name in differing_shared(loaded, source))
+
+
+def differing_shared(first: Backbone, second: Backbone) -> set[str]:
+    one, two = first.state_dict(), second.state_dict()
+    return {n for n in one if one[n].shape != two[n].shape or not torch.equal(one[n], two[n])}
+
+
+def test_loaded_parameters_are_reported_exactly(cached: Cached, caplog: pytest.LogCaptureFixture) -> None:
+    workspace, plan = cached
+    encoder = put_pretraining(cached, "mixcl")
+    with caplog.at_level("INFO"):
+        network, loaded = start_network(
+            plan, find_init(workspace, "plan", "mixcl"), class_count=4, label_voxels=VOXELS
+        )
+    assert loaded is not None
+    assert set(loaded.loaded) == set(network.encoder_state_dict())
+    assert (loaded.source, loaded.sha256) == ("mixcl", file_sha256(encoder))
+    assert (loaded.interpolated, loaded.ignored) == ((), ())
+    count = len(loaded.loaded)
+    assert f"loaded {count} of {count} encoder tensors from {encoder}" in caplog.text
+
+
+def test_weights_file_of_a_whole_network_gives_its_encoder(cached: Cached, tmp_path: Path) -> None:
+    workspace, plan = cached
+    whole = initialise(lambda: build_network(plan.network, out_channels=7), 3)
+    file = tmp_path / "other_lab.safetensors"
+    save_weights(file, whole.state_dict(), {})
+    init = find_init(workspace, "plan", str(file))
+    assert init.name == "other_lab"
+    network, loaded = start_network(plan, init, class_count=4, label_voxels=VOXELS)
+    assert all(not network.is_encoder_key(name) for name in differing_shared(network, whole))
+    assert loaded is not None
+    assert loaded.source == str(file)
+    assert all(name.startswith(("decoder", "out")) for name in loaded.ignored)
+    assert loaded.ignored
+
+
+def test_poor_match_is_refused(cached: Cached) -> None:
+    workspace, plan = cached
+    put_pretraining(cached, "mixcl")
+    with pytest.raises(WeightsError, match="the weights do not fit this encoder"):
+        start(edited(plan, "network", feature_size=8), find_init(workspace, "plan", "mixcl"))
+
+
+def test_other_patch_size_is_interpolated_from_the_grid_in_the_metadata(
+    cached: Cached, tmp_path: Path
+) -> None:
+    _, plan = cached
+    flat = edited(plan, "network", patch_size=(64, 32, 16))
+    source = initialise(lambda: build_network(flat.network, out_channels=1), 3)
+    file = tmp_path / "flat.safetensors"
+    grids = {name: list(grid) for name, grid in source.position_grids.items()}
+    save_weights(file, source.encoder_state_dict(), {"position_grids": str(grids).replace("'", '"')})
+    other = edited(plan, "network", patch_size=(32, 32, 32))
+    init = Init("flat", file, file_sha256(file))
+    _, loaded = start_network(other, init, class_count=4, label_voxels=VOXELS)
+    assert loaded is not None
+    assert loaded.interpolated == tuple(source.position_grids)
+
+
+def test_output_bias_follows_the_plan_in_every_arm(cached: Cached) -> None:
+    workspace, plan = cached
+    scratch = find_init(workspace, "plan", "scratch")
+    logs = start(edited(plan, "finetune", output_bias="log_frequency"), scratch).output_bias()
+    assert torch.softmax(logs.detach(), 0).numpy() == pytest.approx([0.9, 0.05, 0.05, 0], abs=1e-5)
+    plain = start(edited(plan, "finetune", output_bias="default"), scratch).output_bias()
+    assert not torch.equal(logs, plain)
+
+
+def test_seed_decides_the_random_weights(cached: Cached) -> None:
+    workspace, plan = cached
+    scratch = find_init(workspace, "plan", "scratch")
+    assert not differing(start(plan, scratch), start(plan, scratch))
+    assert differing(start(plan, scratch), start(edited(plan, "finetune", seed=1), scratch))
+
+
+def test_numbered_scratch_is_another_initialisation(cached: Cached) -> None:
+    workspace, plan = cached
+    first, second, third = (
+        start(plan, find_init(workspace, "plan", name)) for name in ("scratch", "scratch-2", "scratch-3")
+    )
+    assert differing(first, second)
+    assert differing(second, third)
+    assert find_init(workspace, "plan", "scratch-2").name == "scratch-2"
+
+
+@pytest.mark.parametrize("name", ["scratch-1", "scratch-0", "scratch-02", "scratch2"])
+def test_other_spellings_of_scratch_are_no_pretraining(cached: Cached, name: str) -> None:
+    with pytest.raises(RunError, match=f"no pre-training '{name}'"):
+        find_init(cached[0], "plan", name)
+
+
+def test_pretraining_brings_the_terms_that_it_left_out(cached: Cached) -> None:
+    put_pretraining(cached, "no_label", without=("label",))
+    assert find_init(cached[0], "plan", "no_label").without == ("label",)
+
+
+def test_missing_pretraining_offers_ways_out_and_lists_those_there(cached: Cached) -> None:
+    put_pretraining(cached, "other")
+    with pytest.raises(RunError) as caught:
+        find_init(cached[0], "plan", "mixcl")
+    message = str(caught.value)
+    assert "(there: other)" in message
+    assert "`mixcl_auto pretrain -p plan.json`" in message
+    assert "`--init scratch`" in message
+    with pytest.raises(RunError, match=r"pretrain -p plan\.json --name third`"):
+        find_init(cached[0], "plan", "third")
+
+
+def test_unfinished_pretraining_is_refused(cached: Cached) -> None:
+    put_pretraining(cached, "mixcl", status="running")
+    with pytest.raises(RunError, match="not finished; run `mixcl_auto pretrain` again"):
+        find_init(cached[0], "plan", "mixcl")
+
+
+def test_pretraining_without_its_encoder_is_refused(cached: Cached) -> None:
+    put_pretraining(cached, "mixcl").unlink()
+    with pytest.raises(RunError, match=r"holds no encoder\.safetensors"):
+        find_init(cached[0], "plan", "mixcl")
+
+
+def test_exchanged_encoder_is_refused(cached: Cached) -> None:
+    encoder = put_pretraining(cached, "mixcl")
+    save_weights(encoder, {"vit.x": torch.zeros(1)}, {})
+    with pytest.raises(RunError, match="not the file that the pre-training wrote"):
+        find_init(cached[0], "plan", "mixcl")
+
+
+def test_missing_weights_file_is_an_error(cached: Cached, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"gone\.pt: no such weights file"):
+        find_init(cached[0], "plan", str(tmp_path / "gone.pt"))
