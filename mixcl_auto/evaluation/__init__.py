@@ -1,0 +1,1 @@
+"""Predictions against references, case by case and organ by organ."""

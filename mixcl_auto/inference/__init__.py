@@ -1,0 +1,1 @@
+"""Scans to label maps: sliding windows, fine-tuned networks and their ensembles."""

@@ -1,0 +1,1 @@
+"""Tables, figures and the page on everything that was run under a plan."""

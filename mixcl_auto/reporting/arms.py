@@ -1,0 +1,96 @@
+"""Figures of an arm (one initialisation on one share of a target's labels), and differences of two arms."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mixcl_auto.metrics.averaging import Interval, Spread, mean_defined, mean_per_organ, spread, t_interval
+from mixcl_auto.reporting.grid import SCRATCH, Figure, Grid, ScoredRun
+
+
+@dataclass(frozen=True)
+class ArmFigure:
+    """Mean and standard deviation over the arm's runs, of so many that should be there."""
+
+    found: Spread | None
+    expected: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An arm minus the baseline, over the (fold, seed) pairs that both have."""
+
+    pairs: int
+    expected: int
+    mean: float | None
+    interval: Interval | None
+    """95 % Student-t over the pairs, a training run being the unit; none below two pairs."""
+
+
+@dataclass(frozen=True)
+class OrganFigures:
+    """One organ in one arm: means over its runs, each a mean over the cases that count."""
+
+    organ: str
+    runs: int
+    cases: int
+    missed: int
+    invented: int
+    dice: float | None
+    hd95_mm: float | None
+    surface_dice: float | None
+
+
+def arm_figure(grid: Grid, dataset: str, init: str, fraction: float, figure: Figure = "dice") -> ArmFigure:
+    """Describe an arm by the headline of each of its runs."""
+    headlines = [run.headline(figure) for run in grid.arm(dataset, init, fraction).values()]
+    defined = [value for value in headlines if value is not None]
+    return ArmFigure(spread(defined), grid.expected_units(dataset, init, fraction))
+
+
+def difference(
+    grid: Grid,
+    dataset: str,
+    init: str,
+    fraction: float,
+    *,
+    baseline: str = SCRATCH,
+    figure: Figure = "dice",
+) -> Difference:
+    """Compare an arm with the baseline run by run; computed from unrounded values."""
+    first, second = grid.arm(dataset, init, fraction), grid.arm(dataset, baseline, fraction)
+    differences = []
+    for unit in first.keys() & second.keys():
+        ours, theirs = first[unit].headline(figure), second[unit].headline(figure)
+        if ours is not None and theirs is not None:
+            differences.append(ours - theirs)
+    expected = grid.expected_units(dataset, init, fraction)
+    return Difference(len(differences), expected, mean_defined(differences), t_interval(differences))
+
+
+def organ_figures(grid: Grid, dataset: str, init: str, fraction: float) -> list[OrganFigures]:
+    """Describe every organ of an arm, in the order of the labels."""
+    runs = list(grid.arm(dataset, init, fraction).values())
+    organs = dict.fromkeys(score.organ for run in runs for score in run.scores)
+    return [_organ(runs, organ) for organ in organs]
+
+
+def _organ(runs: Sequence[ScoredRun], organ: str) -> OrganFigures:
+    counted = [s for run in runs for s in run.scores if s.organ == organ and s.dice is not None]
+    return OrganFigures(
+        organ=organ,
+        runs=len(runs),
+        cases=len(counted),
+        missed=sum(score.prediction_voxels == 0 for score in counted),
+        invented=sum(score.reference_voxels == 0 for score in counted),
+        dice=_organ_mean(runs, organ, "dice"),
+        hd95_mm=_organ_mean(runs, organ, "hd95_mm"),
+        surface_dice=_organ_mean(runs, organ, "surface_dice"),
+    )
+
+
+def _organ_mean(runs: Sequence[ScoredRun], organ: str, figure: Figure) -> float | None:
+    per_run = []
+    for run in runs:
+        rows = ((s.case, s.organ, getattr(s, figure)) for s in run.scores if s.organ == organ)
+        per_run.append(mean_per_organ(rows).get(organ, (None, 0))[0])
+    return mean_defined(per_run)

@@ -1,0 +1,89 @@
+"""What was run, on what and by what, as tables of the page."""
+
+from collections.abc import Iterable
+
+from mixcl_auto.records.plan import Plan
+from mixcl_auto.reporting.grid import Grid, RunKey
+from mixcl_auto.reporting.table_formats import Table, percent_text
+from mixcl_auto.reporting.tables import TERMS
+
+MissingRow = tuple[str, str, str, str, str]
+
+
+def missing_rows(grid: Grid) -> list[MissingRow]:
+    """Expected or started runs that do not count, alike ones joined.
+
+    Returns:
+        Target, initialisation, share of labels, folds (with seeds), state.
+    """
+    states = {run.key: run.state for run in grid.unfinished}
+    keys = dict.fromkeys([*grid.missing, *(run.key for run in grid.unfinished)])
+    groups: dict[tuple[str, str, float, str], list[RunKey]] = {}
+    for key in keys:
+        state = states.get(key, "not started")
+        groups.setdefault((key.dataset, key.init, key.fraction, state), []).append(key)
+    return [
+        (dataset, init, percent_text(fraction), _units(members), state)
+        for (dataset, init, fraction, state), members in groups.items()
+    ]
+
+
+def pretraining_table(grid: Grid) -> Table:
+    """The pre-trainings with their terms."""
+    rows = []
+    for started in grid.pretrainings:
+        run, section = started.run, started.run.plan.pretrain
+        terms = ", ".join(term for term in TERMS if term not in section.without)
+        state = "finished" if run.status == "finished" else "in training or stopped"
+        counts = (str(run.iterations), str(section.batch_size), f"{run.parameters / 1e6:.1f} M")
+        rows.append((run.name, terms, state, *counts))
+    columns = ("Name", "Terms", "State", "Iterations", "Batch", "Parameters")
+    return _plain("Pre-trainings", columns, rows, names=3)
+
+
+def environment_table(grid: Grid) -> Table:
+    """The software and machines of all runs, alike ones counted."""
+    counts: dict[tuple[str, ...], int] = {}
+    runs = [("pre-training", started.run.environment) for started in grid.pretrainings]
+    runs += [("fine-tuning", scored.run.environment) for scored in grid.finished]
+    for stage, used in runs:
+        row = (
+            stage,
+            used.device,
+            used.precision,
+            str(used.threads),
+            f"mixcl_auto {used.mixcl_auto}, torch {used.torch}, Python {used.python}",
+        )
+        counts[row] = counts.get(row, 0) + 1
+    rows = [(*row, str(count)) for row, count in sorted(counts.items())]
+    columns = ("Stage", "Device", "Precision", "Threads", "Software", "Runs")
+    return _plain("Machines and software", columns, rows, names=5)
+
+
+def dataset_table(plan: Plan) -> Table:
+    """The planned datasets."""
+    rows = [
+        (d.name, d.role, str(len(d.cases)), str(len(d.left_out)), ", ".join(d.labels)) for d in plan.datasets
+    ]
+    return _plain("Datasets", ("Dataset", "Role", "Cases", "Left out", "Organs"), rows, names=5)
+
+
+def decision_table(plan: Plan) -> Table:
+    """What the planner decided, and why."""
+    rows = [(decision.field, decision.value, decision.rule, decision.reason) for decision in plan.decisions]
+    return _plain("Decisions of the planner", ("Field", "Value", "Rule", "Reason"), rows, names=4)
+
+
+def _plain(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, names: int) -> Table:
+    name = title.lower().replace(" ", "_")
+    return Table(name, title, "", columns, tuple(rows), (), text_columns=names)
+
+
+def _units(keys: Iterable[RunKey]) -> str:
+    """Folds, each with its seeds: ``0 (0, 1), 3 (0)``; without seeds where all are 0."""
+    folds: dict[int, list[int]] = {}
+    for key in keys:
+        folds.setdefault(key.fold, []).append(key.seed)
+    if all(seeds == [0] for seeds in folds.values()):
+        return ", ".join(map(str, folds))
+    return ", ".join(f"{fold} ({', '.join(map(str, seeds))})" for fold, seeds in folds.items())

@@ -1,0 +1,152 @@
+"""Tables 1 and 2 of the paper."""
+
+from collections.abc import Iterator
+
+from mixcl_auto.reporting.arms import ArmFigure, Difference, arm_figure, difference
+from mixcl_auto.reporting.grid import SCRATCH, Grid
+from mixcl_auto.reporting.table_formats import (
+    MISSING,
+    TICK,
+    Table,
+    Value,
+    figure_text,
+    percent_text,
+    signed_text,
+)
+
+TERMS = ("identity", "label", "reconstruction")
+PAPER_ABLATION = ("reconstruction",)
+"""What Table 2 of the paper leaves out in its middle row."""
+
+_COUNTS = "In brackets: how many of the expected runs (folds x seeds) there are."
+
+
+def table_1(grid: Grid) -> Table:
+    """Dice after training from scratch and from each pre-training, per target and share of labels."""
+    others = tuple(init for init in grid.inits if init != SCRATCH)
+    columns = ["Target", "Pct.", "T.F.S."]
+    for init in others:
+        columns += list(_headers(init, others))
+    rows, data = [], []
+    for target, fraction in table_cells(grid):
+        scratch = arm_figure(grid, target, SCRATCH, fraction)
+        row = [target, percent_text(fraction), _arm_text(scratch)]
+        values: dict[str, Value] = {"target": target, "fraction": fraction, **_arm_data("scratch", scratch)}
+        for init in others:
+            arm, compared = arm_figure(grid, target, init, fraction), difference(grid, target, init, fraction)
+            row += [_arm_text(arm), _difference_text(compared)]
+            values |= {**_arm_data(init, arm), **difference_data(init, compared)}
+        rows.append(tuple(row))
+        data.append(values)
+    return Table(
+        name="table1",
+        title="Table 1: Dice from scratch (T.F.S.) and from the pre-trained encoder (Ours)",
+        note=f"{_ours_note(others)}Mean over organs, then cases, then runs, on the scans' own grids. "
+        f"{_COUNTS} Diff. compares only the runs that both arms have, before rounding; in brackets, how many "
+        "those are.",
+        columns=tuple(columns),
+        rows=tuple(rows),
+        data=tuple(data),
+    )
+
+
+def table_2(grid: Grid) -> Table:
+    """Dice without some of MixCL's terms, per target, at the shares of labels where an ablation was run."""
+    arms = _ablation_arms(grid)
+    rows, data = [], []
+    for target, fraction in _ablation_cells(grid):
+        for init, without in arms:
+            arm = arm_figure(grid, target, init, fraction) if init else ArmFigure(None, 0)
+            on = [init != SCRATCH and term not in without for term in TERMS]
+            ticks = [TICK if is_on else "" for is_on in on]
+            rows.append((target, percent_text(fraction), *ticks, init, _arm_text(arm)))
+            flags = {term: int(is_on) for term, is_on in zip(TERMS, on, strict=True)}
+            data.append({"target": target, "fraction": fraction, "init": init, **flags, **_arm_data("", arm)})
+    remedy = (
+        "No ablation was run: pre-train with `--without reconstruction --name NAME` and fine-tune with "
+        "`--init NAME`. "
+    )
+    return Table(
+        name="table2",
+        title="Table 2: Dice without some of MixCL's terms",
+        note=f"{'' if any(grid.without.values()) else remedy}Means as in Table 1. {_COUNTS}",
+        columns=("Target", "Pct.", "Identity", "Label", "Recon", "Init", "Dice"),
+        rows=tuple(rows),
+        data=tuple(data),
+        text_columns=6,
+    )
+
+
+def table_cells(grid: Grid) -> Iterator[tuple[str, float]]:
+    """Every target with each of its shares of labels."""
+    for target in grid.targets:
+        for fraction in grid.fractions(target):
+            yield target, fraction
+
+
+def _ablation_arms(grid: Grid) -> list[tuple[str, tuple[str, ...]]]:
+    """Initialisations with the terms they leave out, most first; the paper's rows where none was run."""
+    ablations = sorted(
+        ((init, without) for init, without in grid.without.items() if without),
+        key=lambda arm: (-len(arm[1]), arm[0]),
+    )
+    full: list[tuple[str, tuple[str, ...]]] = [
+        (init, ()) for init in grid.inits if not init.startswith(SCRATCH)
+    ]
+    return [(SCRATCH, TERMS), *(ablations or [("", PAPER_ABLATION)]), *full]
+
+
+def _ablation_cells(grid: Grid) -> list[tuple[str, float]]:
+    """Where an ablation was fine-tuned; else where anything was; else everywhere."""
+    ablated = {key for key in grid.keys if grid.without.get(key.init)}
+    for keys in (ablated, set(grid.keys)):
+        places = {(key.dataset, key.fraction) for key in keys}
+        if cells := [cell for cell in table_cells(grid) if cell in places]:
+            return cells
+    return list(table_cells(grid))
+
+
+def _headers(init: str, others: tuple[str, ...]) -> tuple[str, str]:
+    if len(others) == 1 and not init.startswith(SCRATCH):
+        return "Ours", "Diff."
+    ours = init if init.startswith(SCRATCH) else f"Ours: {init}"
+    return ours, f"Diff.: {init}"
+
+
+def _ours_note(others: tuple[str, ...]) -> str:
+    return f"Ours is {others[0]}. " if len(others) == 1 else ""
+
+
+def _arm_text(arm: ArmFigure) -> str:
+    if arm.found is None:
+        return MISSING
+    return f"{figure_text(arm.found.mean)} ({arm.found.count}/{arm.expected})"
+
+
+def _difference_text(compared: Difference) -> str:
+    if compared.mean is None:
+        return MISSING
+    return f"{signed_text(compared.mean)} ({compared.pairs})"
+
+
+def _arm_data(name: str, arm: ArmFigure) -> dict[str, Value]:
+    prefix = f"{name}_" if name else ""
+    found = arm.found
+    return {
+        f"{prefix}dice": found.mean if found else None,
+        f"{prefix}standard_deviation": found.deviation if found else None,
+        f"{prefix}runs": found.count if found else 0,
+        f"{prefix}runs_expected": arm.expected,
+    }
+
+
+def difference_data(name: str, compared: Difference) -> dict[str, Value]:
+    """A difference as CSV columns that begin with ``name``."""
+    prefix = f"{name}_" if name else ""
+    interval = compared.interval
+    return {
+        f"{prefix}difference": compared.mean,
+        f"{prefix}difference_low": interval.low if interval else None,
+        f"{prefix}difference_high": interval.high if interval else None,
+        f"{prefix}difference_pairs": compared.pairs,
+    }

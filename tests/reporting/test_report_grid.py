@@ -1,0 +1,82 @@
+import pytest
+
+from mixcl_auto.reporting.grid import RunKey, collect_grid
+from mixcl_auto.reporting.overview import missing_rows
+
+
+def collect(lab):
+    return collect_grid(lab.workspace, lab.plan, "plan")
+
+
+def test_records_and_scores_alone_are_finished_runs(unfinished_lab):
+    grid = collect(unfinished_lab)
+    assert len(grid.finished) == 6
+    assert [(run.key, run.state) for run in grid.unfinished] == [
+        (RunKey("Target_1", "mixcl", 0.05, 2, 0), "trained, not scored")
+    ]
+    assert grid.problems == ()
+
+
+def test_missing_runs_are_those_that_the_experiment_expects_and_nobody_finished(unfinished_lab):
+    grid = collect(unfinished_lab)
+    assert len(grid.expected) == 12
+    assert set(grid.missing) == {
+        RunKey("Target_1", "mixcl", 0.05, 2, 0),
+        *(RunKey("Target_1", "scratch", 1.0, fold, 0) for fold in (1, 2)),
+        *(RunKey("Target_1", "mixcl", 1.0, fold, 0) for fold in (0, 1, 2)),
+    }
+    assert missing_rows(grid) == [
+        ("Target_1", "mixcl", "5%", "2", "trained, not scored"),
+        ("Target_1", "scratch", "100%", "1, 2", "not started"),
+        ("Target_1", "mixcl", "100%", "0, 1, 2", "not started"),
+    ]
+
+
+def test_folds_name_their_seeds_where_there_are_several(make_lab):
+    lab = make_lab(inits=("scratch",), fractions=(1.0,), folds=(0, 1), seeds=(0, 3))
+    lab.finetune("scratch", 1.0, 0, 0.5, seed=0)
+    assert missing_rows(collect(lab)) == [("Target_1", "scratch", "100%", "0 (3), 1 (0, 3)", "not started")]
+
+
+def test_a_run_without_scores_of_all_its_held_out_cases_does_not_count(make_lab):
+    lab = make_lab()
+    lab.finetune("scratch", 1.0, 0, {"a": {"liver": 0.9, "spleen": 0.9}})
+    grid = collect(lab)
+    assert grid.finished == ()
+    assert grid.unfinished[0].state == "no scores of b"
+
+
+def test_a_malformed_record_is_named_and_the_others_count(unfinished_lab):
+    folder = unfinished_lab.finetune("scratch", 1.0, 1, 0.8)
+    folder.run.write_text("{}")
+    grid = collect(unfinished_lab)
+    assert len(grid.finished) == 6
+    assert len(grid.problems) == 1
+    assert str(folder.run) in grid.problems[0]
+
+
+def test_runs_beyond_the_experiment_are_found(make_lab):
+    lab = make_lab()
+    lab.finetune("other", 0.3, 4, 0.7, dataset="Elsewhere")
+    grid = collect(lab)
+    assert grid.targets == ("Target_1", "Elsewhere")
+    assert grid.fractions("Elsewhere") == (0.05, 0.3, 1.0)
+    assert grid.fractions("Target_1") == (0.05, 1.0)
+    assert grid.inits == ("scratch", "mixcl", "other")
+
+
+def test_ablations_are_no_arms_of_table_1(make_lab):
+    lab = make_lab()
+    lab.finetune("no_recon", 1.0, 0, 0.7, without=("reconstruction",))
+    lab.pretrain("only_label", without=("identity", "reconstruction"))
+    grid = collect(lab)
+    assert grid.inits == ("scratch", "mixcl")
+    assert grid.without == {"no_recon": ("reconstruction",), "only_label": ("identity", "reconstruction")}
+
+
+def test_the_headline_is_the_mean_over_organs_then_cases(make_lab):
+    lab = make_lab()
+    lab.finetune("scratch", 1.0, 0, {"a": {"liver": 0.9, "spleen": 0.5}, "b": {"liver": 0.4, "spleen": None}})
+    run = collect(lab).finished[0]
+    assert run.headline() == pytest.approx(0.55)
+    assert run.headline("hd95_mm") == pytest.approx((3.0 + 6.0) / 2)

@@ -1,0 +1,157 @@
+import csv
+import io
+import math
+
+import pytest
+
+from mixcl_auto.reporting.arms import arm_figure, difference
+from mixcl_auto.reporting.detail_tables import difference_table, organ_table
+from mixcl_auto.reporting.grid import collect_grid
+from mixcl_auto.reporting.tables import table_1, table_2
+
+
+def collect(lab):
+    return collect_grid(lab.workspace, lab.plan, "plan")
+
+
+def read_csv(table):
+    return list(csv.DictReader(io.StringIO(table.to_csv())))
+
+
+def test_table_1_by_hand(unfinished_lab):
+    table = table_1(collect(unfinished_lab))
+    assert table.columns == ("Target", "Pct.", "T.F.S.", "Ours", "Diff.")
+    # scratch (0.5 + 0.4 + 0.9) / 3; ours (0.56 + 0.48) / 2; Diff. on folds 0 and 1 alone: (0.06 + 0.08) / 2
+    assert table.rows == (
+        ("Target_1", "5%", "0.6000 (3/3)", "0.5200 (2/3)", "+0.0700 (2)"),
+        ("Target_1", "100%", "0.8000 (1/3)", "missing", "missing"),
+    )
+
+
+def test_unequal_folds_never_enter_a_difference(unfinished_lab):
+    grid = collect(unfinished_lab)
+    ours, scratch = (arm_figure(grid, "Target_1", init, 0.05).found.mean for init in ("mixcl", "scratch"))
+    compared = difference(grid, "Target_1", "mixcl", 0.05)
+    assert ours - scratch < 0 < compared.mean
+    assert (compared.pairs, compared.expected) == (2, 3)
+    # s = 0.02 / sqrt(2), t(0.975, 1) = 12.7062
+    half = 12.7062 * (0.02 / math.sqrt(2)) / math.sqrt(2)
+    assert compared.interval.low == pytest.approx(0.07 - half, abs=1e-6)
+    assert compared.interval.high == pytest.approx(0.07 + half, abs=1e-6)
+
+
+def test_differences_are_computed_before_rounding(make_lab):
+    lab = make_lab(fractions=(1.0,), folds=(0,))
+    lab.finetune("scratch", 1.0, 0, 0.94244)
+    lab.finetune("mixcl", 1.0, 0, 0.94526)
+    # rounded first it would be 0.9453 - 0.9424 = +0.0029
+    assert table_1(collect(lab)).rows[0][2:] == ("0.9424 (1/1)", "0.9453 (1/1)", "+0.0028 (1)")
+
+
+def test_csv_holds_unrounded_values_and_empty_cells(unfinished_lab):
+    first, second = read_csv(table_1(collect(unfinished_lab)))
+    assert float(first["mixcl_difference"]) == pytest.approx(0.07, abs=1e-15)
+    assert float(first["scratch_standard_deviation"]) == pytest.approx(math.sqrt(0.07))
+    assert (first["mixcl_runs"], first["mixcl_runs_expected"]) == ("2", "3")
+    assert second["mixcl_dice"] == second["mixcl_difference"] == ""
+
+
+def test_seeds_are_runs_of_their_own(make_lab):
+    lab = make_lab(fractions=(1.0,), folds=(0, 1), seeds=(0, 1))
+    for seed, dice in ((0, 0.5), (1, 0.7)):
+        lab.finetune("scratch", 1.0, 0, dice, seed=seed)
+        lab.finetune("mixcl", 1.0, 0, dice + 0.1, seed=seed)
+    lab.finetune("mixcl", 1.0, 1, 0.1, seed=0)
+    row = table_1(collect(lab)).rows[0]
+    assert row[2:] == ("0.6000 (2/4)", "0.5000 (3/4)", "+0.1000 (2)")
+
+
+def test_every_pretraining_and_control_has_its_columns(make_lab):
+    lab = make_lab(inits=("scratch", "mixcl", "scratch-2", "balanced"), fractions=(1.0,), folds=(0,))
+    for init, dice in (("scratch", 0.5), ("mixcl", 0.6), ("scratch-2", 0.45)):
+        lab.finetune(init, 1.0, 0, dice)
+    table = table_1(collect(lab))
+    assert table.columns == (
+        *("Target", "Pct.", "T.F.S.", "Ours: mixcl", "Diff.: mixcl", "scratch-2", "Diff.: scratch-2"),
+        *("Ours: balanced", "Diff.: balanced"),
+    )
+    assert table.rows[0][3:] == (
+        "0.6000 (1/1)",
+        "+0.1000 (1)",
+        "0.4500 (1/1)",
+        "-0.0500 (1)",
+        "missing",
+        "missing",
+    )
+
+
+def test_table_2_ticks_the_terms_at_the_fractions_of_the_ablation(make_lab):
+    lab = make_lab(folds=(0, 1))
+    lab.finetune("scratch", 1.0, 0, 0.5)
+    lab.finetune("mixcl", 1.0, 0, 0.7)
+    lab.finetune("no_recon", 1.0, 0, 0.6, without=("reconstruction",))
+    lab.finetune("label_only", 1.0, 1, 0.4, without=("identity", "reconstruction"))
+    table = table_2(collect(lab))
+    assert table.columns == ("Target", "Pct.", "Identity", "Label", "Recon", "Init", "Dice")
+    assert table.rows == (
+        ("Target_1", "100%", "", "", "", "scratch", "0.5000 (1/2)"),
+        ("Target_1", "100%", "", "✓", "", "label_only", "0.4000 (1/2)"),
+        ("Target_1", "100%", "✓", "✓", "", "no_recon", "0.6000 (1/2)"),
+        ("Target_1", "100%", "✓", "✓", "✓", "mixcl", "0.7000 (1/2)"),
+    )
+    assert "No ablation" not in table.note
+
+
+def test_table_2_without_ablations_says_so_and_keeps_the_papers_rows(unfinished_lab):
+    table = table_2(collect(unfinished_lab))
+    assert table.rows[:3] == (
+        ("Target_1", "5%", "", "", "", "scratch", "0.6000 (3/3)"),
+        ("Target_1", "5%", "✓", "✓", "", "", "missing"),
+        ("Target_1", "5%", "✓", "✓", "✓", "mixcl", "0.5200 (2/3)"),
+    )
+    assert table.note.startswith("No ablation was run")
+
+
+def test_an_ablation_that_started_shows_its_fraction_as_missing(make_lab):
+    lab = make_lab()
+    lab.pretrain("no_recon", without=("reconstruction",))
+    lab.finetune("no_recon", 0.05, 0, 0.0, without=("reconstruction",), status="running", scored=False)
+    table = table_2(collect(lab))
+    assert [row[1:] for row in table.rows] == [
+        ("5%", "", "", "", "scratch", "missing"),
+        ("5%", "✓", "✓", "", "no_recon", "missing"),
+        ("5%", "✓", "✓", "✓", "mixcl", "missing"),
+    ]
+
+
+def test_difference_table_has_intervals_from_two_pairs_on(unfinished_lab):
+    rows = {row[3]: row for row in difference_table(collect(unfinished_lab)).rows if row[1] == "5%"}
+    assert rows["Dice"][4:] == ("+0.0700", "-0.0571 to +0.1971", "2/3")
+    assert rows["HD95 (mm)"][4:] == ("-0.70", "-1.97 to +0.57", "2/3")
+
+
+def test_one_pair_has_a_difference_without_an_interval_and_none_has_no_row(make_lab):
+    lab = make_lab()
+    lab.finetune("scratch", 1.0, 0, 0.5)
+    lab.finetune("mixcl", 1.0, 0, 0.75)
+    lab.finetune("scratch", 0.05, 0, 0.5)
+    lab.finetune("mixcl", 0.05, 1, 0.75)
+    rows = difference_table(collect(lab)).rows
+    assert [row[1] for row in rows] == ["100%"] * 3
+    assert rows[0][3:] == ("Dice", "+0.2500", "-", "1/3")
+
+
+def test_organ_table_by_hand(make_lab):
+    lab = make_lab(fractions=(1.0,), inits=("scratch",))
+    lab.finetune("scratch", 1.0, 0, {"a": {"liver": 0.9, "spleen": 0.0}, "b": {"liver": 0.7, "spleen": None}})
+    lab.finetune("scratch", 1.0, 1, {"a": {"liver": 0.6, "spleen": 0.5}, "b": {"liver": 0.6, "spleen": 0.3}})
+    liver, spleen = organ_table(collect(lab)).rows
+    assert liver == ("Target_1", "100%", "liver", "scratch", "0.7000", "0.7000", "3.0", "4", "0", "0", "2")
+    assert spleen == ("Target_1", "100%", "spleen", "scratch", "0.2000", "0.2000", "8.0", "3", "1", "0", "2")
+
+
+def test_a_plan_without_any_run_gives_tables_of_missing_cells(make_lab):
+    grid = collect(make_lab())
+    assert {cell for row in table_1(grid).rows for cell in row[2:]} == {"missing"}
+    assert {row[-1] for row in table_2(grid).rows} == {"missing"}
+    assert organ_table(grid).rows == ()

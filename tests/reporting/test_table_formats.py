@@ -1,0 +1,74 @@
+import pytest
+
+from mixcl_auto.io.workspace import ReportFolder
+from mixcl_auto.reporting.table_formats import (
+    Table,
+    escape_latex,
+    figure_text,
+    percent_text,
+    signed_text,
+    write_table,
+)
+
+TABLE = Table(
+    name="table9",
+    title="Dice of 5% & more",
+    note="A_note",
+    columns=("Target", "Pct.", "Dice"),
+    rows=(("HN|Organs_1", "5%", "0.5000 (1/2)"), ("a\\b", "100%", "missing")),
+    data=({"target": "HN|Organs_1", "dice": 0.1 + 0.2}, {"target": "a\\b", "dice": None}),
+)
+
+
+def test_markdown_keeps_figures_as_text_and_escapes_pipes():
+    lines = TABLE.to_markdown().splitlines()
+    assert lines[0] == "**Dice of 5% & more**"
+    assert lines[2] == "| Target       | Pct.   |         Dice |"
+    assert lines[4] == "| HN\\|Organs_1 | 5%     | 0.5000 (1/2) |"
+    assert lines[-1] == "A_note"
+
+
+def test_latex_is_booktabs_with_every_special_character_escaped():
+    text = TABLE.to_latex()
+    assert "\\caption{Dice of 5\\% \\& more. A\\_note}" in text
+    assert "\\begin{tabular}{llr}\n\\toprule\nTarget & Pct. & Dice \\\\\n\\midrule\n" in text
+    assert "HN\\textbar{}Organs\\_1 & 5\\% & 0.5000 (1/2) \\\\" in text
+    assert "a\\textbackslash{}b & 100\\% & missing \\\\" in text
+    body = text.replace("% needs", "", 1)
+    assert all(body[place - 1] == "\\" for place, character in enumerate(body) if character in "%_#$")
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("50%", r"50\%"),
+        ("a_b & c#d $e {f}", r"a\_b \& c\#d \$e \{f\}"),
+        ("~^", r"\textasciitilde{}\textasciicircum{}"),
+        ("✓", r"\checkmark"),
+        ("Pct.", "Pct."),
+    ],
+)
+def test_latex_escapes(text, escaped):
+    assert escape_latex(text) == escaped
+
+
+def test_csv_is_unrounded():
+    assert TABLE.to_csv() == "target,dice\nHN|Organs_1,0.30000000000000004\na\\b,\n"
+
+
+def test_all_three_forms_are_written(tmp_path):
+    paths = write_table(ReportFolder(tmp_path), TABLE)
+    assert [path.name for path in paths] == ["table9.md", "table9.csv", "table9.tex"]
+    assert paths[0].read_text(encoding="utf-8") == TABLE.to_markdown()
+
+
+def test_texts_of_numbers():
+    assert [signed_text(value) for value in (0.01834, -0.5, -0.00001, 0.0, None)] == [
+        "+0.0183",
+        "-0.5000",
+        "+0.0000",
+        "+0.0000",
+        "missing",
+    ]
+    assert (figure_text(0.50654), figure_text(None), figure_text(12.34, 1)) == ("0.5065", "missing", "12.3")
+    assert [percent_text(value) for value in (0.05, 0.15, 1.0, 0.075)] == ["5%", "15%", "100%", "7.5%"]
