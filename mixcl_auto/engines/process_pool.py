@@ -33,6 +33,7 @@ def run_tasks(
     jobs: int,
     name: Callable[[Task], str] = str,
     description: str = "tasks",
+    done: int = 0,
     progress: Progress | None = None,
     initializer: Callable[[], None] | None = None,
 ) -> Iterator[Outcome[Task, Value]]:
@@ -47,12 +48,13 @@ def run_tasks(
         jobs: worker processes; 1 runs everything in this process.
         name: what to call a task in errors and progress.
         description: what to call the whole.
+        done: units of the whole that were done before, for the progress.
         progress: told of every completed task.
         initializer: called once in each worker, before its first task.
     """
     tasks = list(tasks)
     progress = progress or Silent()
-    progress.start(description, len(tasks))
+    progress.start(description, len(tasks) + done, done)
     runner = _in_this_process if jobs <= 1 else _in_workers
     try:
         for outcome in runner(function, tasks, min(jobs, len(tasks)), name, initializer):
@@ -149,6 +151,6 @@ def _outcome(task: Task, future: Future[Value]) -> Outcome[Task, Value]:
 
 def _died(task_name: str) -> RunError:
     return RunError(
-        f"{task_name}: the worker process died twice without a message (killed, perhaps for lack of memory); "
+        f"{task_name}: the worker process died without a message (killed, perhaps for lack of memory); "
         "run again with fewer jobs"
     )

@@ -6,6 +6,7 @@ whose unit is the plan's ``distance_unit``); voxels of each class to centre patc
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,53 @@ class CaseTask:
         return case_key(self.image_hash, self.label_hash, content_hash(self.preprocess))
 
 
+def preprocess_datasets(
+    workspace: Workspace,
+    plan: Plan,
+    datasets: Sequence[RawDataset],
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> list[Finding]:
+    """Preprocess the planned cases; those whose files and recipe are unchanged are kept as they are.
+
+    Args:
+        workspace: holds the cache.
+        plan: names the cases, and the fingerprints with the hashes of their files.
+        datasets: where the files lie.
+        jobs: processes, each with a case of its own.
+        progress: told of every case.
+
+    Returns:
+        The cases that failed, each with its cause; all others are done.
+
+    Raises:
+        PlanError: if a fingerprint is not the one that the plan names.
+    """
+    tasks, failed = [], []
+    for dataset in datasets:
+        remove_leftovers(workspace.cache(dataset.name, content_hash(plan.preprocess)))
+        planned, vanished = _tasks(workspace, plan, dataset)
+        tasks += planned
+        failed += vanished
+    with ThreadPoolExecutor(max(1, jobs)) as pool:  # hashing does not hold the interpreter's lock
+        is_done = list(pool.map(_is_done, tasks))
+    waiting = [task for task, done in zip(tasks, is_done, strict=True) if not done]
+    if jobs > 1 and waiting:
+        warm_up()
+    outcomes = run_tasks(
+        preprocess_case,
+        waiting,
+        jobs=jobs,
+        name=_name,
+        description="Preprocessing",
+        done=len(tasks) - len(waiting),
+        progress=progress,
+    )
+    failed += [_finding(outcome) for outcome in outcomes if outcome.error is not None]
+    return sorted(failed, key=lambda found: (found.dataset, found.case or ""))
+
+
 def preprocess_dataset(
     workspace: Workspace,
     plan: Plan,
@@ -63,35 +111,8 @@ def preprocess_dataset(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> list[Finding]:
-    """Preprocess a dataset's planned cases; those whose files and recipe are unchanged are kept as they are.
-
-    Args:
-        workspace: holds the cache.
-        plan: names the cases, and the fingerprint with the hashes of their files.
-        dataset: where the files lie.
-        jobs: processes, each with a case of its own.
-        progress: told of every case.
-
-    Returns:
-        The cases that failed, each with its cause; all others are done.
-
-    Raises:
-        PlanError: if the fingerprint is not the one that the plan names.
-    """
-    tasks, missing = _tasks(workspace, plan, dataset)
-    remove_leftovers(workspace.cache(dataset.name, content_hash(plan.preprocess)))
-    if jobs > 1:
-        warm_up()
-    outcomes = run_tasks(
-        preprocess_case,
-        tasks,
-        jobs=jobs,
-        name=_name,
-        description=f"Preprocessing {dataset.name}",
-        progress=progress,
-    )
-    failed = [_finding(outcome) for outcome in outcomes if outcome.error is not None]
-    return missing + sorted(failed, key=lambda found: found.case or "")
+    """Preprocess one dataset, see ``preprocess_datasets``."""
+    return preprocess_datasets(workspace, plan, [dataset], jobs=jobs, progress=progress)
 
 
 def preprocess_case(task: CaseTask) -> CachedCase:
@@ -100,7 +121,7 @@ def preprocess_case(task: CaseTask) -> CachedCase:
     Raises:
         DataError: if a file can't be used, changed since it was planned, or does not match the other.
     """
-    if cached_key(task.folder) == task.key and _files_are_unchanged(task):
+    if _is_done(task):
         return open_case(task.folder).record
     image, plan = _image(task), task.preprocess
     labels_on_grid = _labels(task, image.array.shape)
@@ -170,12 +191,11 @@ def _tasks(workspace: Workspace, plan: Plan, dataset: RawDataset) -> tuple[list[
     return tasks, [_error(dataset.name, case, message) for case in gone]
 
 
-def _files_are_unchanged(task: CaseTask) -> bool:
-    paths = (task.case.image, task.case.label)
-    hashes = (task.image_hash, task.label_hash)
-    return all(
-        path is not None and path.is_file() and file_sha256(path) == expected
-        for path, expected in zip(paths, hashes, strict=True)
+def _is_done(task: CaseTask) -> bool:
+    """Whether the case is cached under this recipe, and its files are still those that were planned."""
+    files = ((task.case.image, task.image_hash), (task.case.label, task.label_hash))
+    return cached_key(task.folder) == task.key and all(
+        path is not None and path.is_file() and file_sha256(path) == expected for path, expected in files
     )
 
 

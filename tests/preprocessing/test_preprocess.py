@@ -12,7 +12,7 @@ from mixcl_auto.io.plans import write_fingerprint
 from mixcl_auto.io.raw_dataset import find_dataset
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.planning.plan import make_plan, save_planned
-from mixcl_auto.preprocessing.preprocess import preprocess_dataset
+from mixcl_auto.preprocessing.preprocess import preprocess_dataset, preprocess_datasets
 from mixcl_auto.records.machine import Machine
 from mixcl_auto.records.record import content_hash
 from mixcl_auto.transforms.weight_map import decode_distance, distance_to_boundary
@@ -146,6 +146,19 @@ def test_a_second_run_keeps_what_is_done(project):
     before = stamps(project)
     assert project.preprocess() == []
     assert stamps(project) == before
+
+
+def test_several_datasets_are_done_in_one_go(project):
+    shutil.copytree(project.folder, project.workspace.raw_data / "E")
+    datasets = [project.dataset, find_dataset(project.workspace.raw_data, "E")]
+    machine = Machine(cores=1, physical_cores=1, memory_gb=None)
+    planned = make_plan("tiny", datasets, inspect_datasets(datasets), machine)
+    save_planned(project.workspace, "plan", planned)
+    change_image(project)
+    failures = preprocess_datasets(project.workspace, planned.plan, datasets)
+    assert [(failure.dataset, failure.case) for failure in failures] == [("D", "b")]
+    cached = sorted(path.parent.name for path in project.workspace.preprocessed.rglob("case.json"))
+    assert cached == ["a", "a", "b", "c", "c"]
 
 
 def test_only_the_case_whose_file_changed_is_done_again(project):
