@@ -113,14 +113,12 @@ def label_consistency_loss(
 
 def _global_ratio(similarity: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
     """One log of one ratio over all pairs, as Eq. 6 is printed."""
-    has_positive = positive.any()
-    # Without a positive pair every pair stands in, so that no logsumexp is over nothing (its gradient is
-    # NaN).
-    stand_in = ~has_positive
+    # Without a positive pair every pair stands in on both sides: the difference and its gradient are then
+    # exactly 0, and no logsumexp is over nothing, where its gradient is NaN.
+    stand_in = ~positive.any()
     related = (positive | negative | stand_in).flatten()
     everything = _masked_logsumexp(similarity.flatten(), related, 0)
-    positives = _masked_logsumexp(similarity.flatten(), (positive | stand_in).flatten(), 0)
-    return torch.where(has_positive, everything - positives, torch.zeros_like(positives))
+    return everything - _masked_logsumexp(similarity.flatten(), (positive | stand_in).flatten(), 0)
 
 
 def _mean_over_anchors(similarity: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
