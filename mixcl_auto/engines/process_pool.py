@@ -1,11 +1,14 @@
 """Run a function over many tasks on this machine's cores; one bad task never takes the others with it."""
 
 import logging
+import os
+import signal
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Generic, TypeVar
 
 from mixcl_auto.errors import RunError
@@ -109,7 +112,8 @@ def _until_broken(
     No more tasks than workers are handed out, so that few are suspects, and memory holds few results.
     """
     # spawned, not forked: the parent may hold threads (progress, compression) that a fork would freeze
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=initializer)
+    context = get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=(initializer,))
     running: dict[Future[Value], Task] = {}
     try:
         while waiting or running:
@@ -123,6 +127,21 @@ def _until_broken(
         return []
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _start_worker(initializer: Callable[[], None] | None) -> None:
+    """Leave Ctrl-C to the parent, and end with it even if it is killed: an orphan would wait for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if initializer is not None:
+        initializer()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _hand_out(

@@ -1,6 +1,9 @@
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -145,3 +148,40 @@ def test_progress_ends_when_the_caller_stops_early(jobs):
 @pytest.mark.parametrize("jobs", [1, 4])
 def test_no_tasks_give_no_outcomes(jobs):
     assert list(run_tasks(square, [], jobs=jobs)) == []
+
+
+def report_itself_and_wait(folder):
+    (folder / str(os.getpid())).touch()
+    time.sleep(600)
+
+
+def is_alive(process):
+    try:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from mixcl_auto.engines.process_pool import run_tasks; "
+        "from test_process_pool import report_itself_and_wait; "
+        "list(run_tasks(report_itself_and_wait, [Path(sys.argv[1])] * 2, jobs=2))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=environment)
+    try:
+        wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+    finally:
+        parent.kill()
+        parent.wait()
+    workers = [int(path.name) for path in tmp_path.iterdir()]
+    wait_until(lambda: not any(map(is_alive, workers)))
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen within a minute"
+        time.sleep(0.05)
