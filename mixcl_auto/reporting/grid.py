@@ -1,11 +1,13 @@
 """What was run under a plan, read from ``run.json`` and ``scores.csv`` alone, and what is missing."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, NamedTuple
 
 from mixcl_auto.errors import MixCLError
+from mixcl_auto.io.plans import read_split
 from mixcl_auto.io.runs import read_finetune_run, read_pretrain_run
 from mixcl_auto.io.scores import read_scores
 from mixcl_auto.io.workspace import FinetuneFolder, PretrainFolder, Workspace
@@ -79,6 +81,8 @@ class Grid:
     pretrainings: tuple[StartedPretraining, ...] = ()
     problems: tuple[str, ...] = ()
     """Files that could not be read."""
+    fold_counts: dict[str, int] = field(default_factory=dict)
+    """How many folds each target has, where its split is at hand."""
     _by_key: dict[RunKey, ScoredRun] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -129,8 +133,7 @@ class Grid:
             for target in self.plan.targets
             for fraction in experiment.fractions
             for init in experiment.inits
-            for fold in experiment.folds
-            for seed in experiment.seeds
+            for fold, seed in sorted(self._planned_units(target.name))
         )
 
     @cached_property
@@ -140,9 +143,14 @@ class Grid:
 
     def expected_units(self, dataset: str, init: str, fraction: float) -> int:
         """How many runs an arm should have: the experiment's, and those beyond it."""
+        return len(self._planned_units(dataset) | self.arm(dataset, init, fraction).keys())
+
+    def _planned_units(self, dataset: str) -> set[Unit]:
+        """The experiment's folds that the target has, with each seed."""
         experiment = self.plan.experiment
-        planned = {(fold, seed) for fold in experiment.folds for seed in experiment.seeds}
-        return len(planned | self.arm(dataset, init, fraction).keys())
+        count = self.fold_counts.get(dataset)
+        folds = [fold for fold in experiment.folds if count is None or fold < count]
+        return {(fold, seed) for fold in folds for seed in experiment.seeds}
 
 
 def collect_grid(workspace: Workspace, plan: Plan, plan_name: str) -> Grid:
@@ -166,7 +174,23 @@ def collect_grid(workspace: Workspace, plan: Plan, plan_name: str) -> Grid:
             pretrainings.append(StartedPretraining(pretrain_folder, read_pretrain_run(pretrain_folder)))
         except MixCLError as problem:
             problems.append(str(problem))
-    return Grid(plan, tuple(finished), tuple(unfinished), tuple(pretrainings), tuple(problems))
+    return Grid(
+        plan=plan,
+        finished=tuple(finished),
+        unfinished=tuple(unfinished),
+        pretrainings=tuple(pretrainings),
+        problems=tuple(problems),
+        fold_counts=_count_folds(workspace, plan),
+    )
+
+
+def _count_folds(workspace: Workspace, plan: Plan) -> dict[str, int]:
+    """Folds per target; a target of few patients has fewer than the experiment names."""
+    counts = {}
+    for target in plan.targets:
+        with suppress(MixCLError):
+            counts[target.name] = len(read_split(workspace, target).folds)
+    return counts
 
 
 def key_of(run: FinetuneRun) -> RunKey:

@@ -1,5 +1,7 @@
 import pytest
 
+from mixcl_auto.io.plans import write_split
+from mixcl_auto.records.split import DatasetSplit, Fold
 from mixcl_auto.reporting.grid import RunKey, collect_grid
 from mixcl_auto.reporting.overview import missing_rows
 
@@ -36,6 +38,18 @@ def test_folds_name_their_seeds_where_there_are_several(make_lab):
     lab = make_lab(inits=("scratch",), fractions=(1.0,), folds=(0, 1), seeds=(0, 3))
     lab.finetune("scratch", 1.0, 0, 0.5, seed=0)
     assert missing_rows(collect(lab)) == [("Target_1", "scratch", "100%", "0 (3), 1 (0, 3)", "not started")]
+
+
+def test_a_target_with_fewer_folds_is_not_missing_those_that_it_can_not_have(make_lab):
+    lab = make_lab(inits=("scratch",), fractions=(1.0,), folds=(0, 1, 2, 3, 4))
+    assert len(collect(lab).expected) == 5
+    folds = (Fold(training=("a",), held_out=("b",)), Fold(training=("b",), held_out=("a",)))
+    split = write_split(lab.workspace, DatasetSplit(dataset="Target_1", seed=0, folds=folds))
+    target = lab.plan.dataset("Target_1").model_copy(update={"split": split})
+    lab.plan = lab.plan.model_copy(update={"datasets": (target,)})
+    grid = collect(lab)
+    assert [key.fold for key in grid.expected] == [0, 1]
+    assert grid.expected_units("Target_1", "scratch", 1.0) == 2
 
 
 def test_a_run_without_scores_of_all_its_held_out_cases_does_not_count(make_lab):
