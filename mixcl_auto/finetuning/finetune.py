@@ -16,12 +16,13 @@ from mixcl_auto.io.checkpoints import previous_checkpoint, save_weights
 from mixcl_auto.io.files import write_text
 from mixcl_auto.io.plans import read_split
 from mixcl_auto.io.workspace import FinetuneFolder, Workspace
+from mixcl_auto.networks.backbone import Backbone
 from mixcl_auto.progress import Progress, Silent
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.records.record import content_hash
 from mixcl_auto.records.run import FinetuneRun
 from mixcl_auto.training.cases import open_cases
-from mixcl_auto.training.device import choose_device, resolve_precision
+from mixcl_auto.training.device import Precision, choose_device, resolve_precision
 from mixcl_auto.training.earlier_runs import read_run, refuse_other_plan
 from mixcl_auto.training.environment import describe_environment
 from mixcl_auto.training.loop import Job, train
@@ -73,57 +74,68 @@ def finetune(
     planned = plan.dataset(dataset)
     split = read_split(workspace, planned)
     training_ids = split.training_cases(fold, fraction)
-    section = plan.finetune
     start = find_init(workspace, plan_name, init)
-    folder = workspace.finetune(plan_name, dataset, start.name, fraction, fold, section.seed)
+    folder = workspace.finetune(plan_name, dataset, start.name, fraction, fold, plan.finetune.seed)
     if _is_trained(folder, plan, dataset, start):
         logger.info("%s: already trained", folder.path)
         return folder
     cases = open_cases(workspace, plan, dataset, training_ids)
     chosen = choose_device(device)
-    precision = resolve_precision(section.precision, chosen)
-    network, loaded = start_network(
-        plan,
-        start,
-        class_count=planned.class_count,
-        label_voxels=count_label_voxels(cases, planned.class_count),
-    )
-    state = start_state(network, section, device=chosen, precision=precision)
-    resume_state(folder.checkpoint, state)
+    precision = resolve_precision(plan.finetune.precision, chosen)
+    label_voxels = count_label_voxels(cases, planned.class_count)
+    network, loaded = start_network(plan, start, class_count=planned.class_count, label_voxels=label_voxels)
     record = FinetuneRun(
         dataset=dataset,
         init=start.name,
         without=start.without,
         fraction=fraction,
         fold=fold,
-        seed=section.seed,
+        seed=plan.finetune.seed,
         plan=plan,
         status="running",
-        environment=describe_environment(chosen, precision, section.threads),
+        environment=describe_environment(chosen, precision, plan.finetune.threads),
         weights=loaded,
         training_cases=training_ids,
         held_out_cases=split.fold(fold).held_out,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
-        iterations=section.total_iterations(len(cases)),
+        iterations=plan.finetune.total_iterations(len(cases)),
     )
-    write_text(folder.run, record.to_json())
-    job = Job(
-        description=f"finetune {dataset} from {start.name}, {fraction:.0%}, fold {fold}",
-        objective=SegmentationObjective(network, section, device=chosen, precision=precision),
-        source=patch_source(cases, plan),
-        plan=plan,
-        trainer=section,
-        steps=record.iterations,
-        folder=folder,
-        device=chosen,
-        panels=PANELS,
-        must_be_finite=_MUST_BE_FINITE,
-    )
-    if train(job, state, progress=progress or Silent(), stop_after=stop_after):
+    if _train(network, cases, record, folder, chosen, precision, progress or Silent(), stop_after):
         save_weights(folder.weights, network.state_dict(), _metadata(record))
         write_text(folder.run, record.model_copy(update={"status": "trained"}).to_json())
         previous_checkpoint(folder.checkpoint).unlink(missing_ok=True)
     return folder
+
+
+def _train(
+    network: Backbone,
+    cases: Sequence[CaseReader],
+    record: FinetuneRun,
+    folder: FinetuneFolder,
+    device: torch.device,
+    precision: Precision,
+    progress: Progress,
+    stop_after: int | None,
+) -> bool:
+    """Write the record and run the steps that are left; whether all are done."""
+    section = record.plan.finetune
+    state = start_state(network, section, device=device, precision=precision)
+    resume_state(folder.checkpoint, state)
+    write_text(folder.run, record.to_json())
+    what = f"{record.dataset} from {record.init}, {record.fraction:.0%}, fold {record.fold}"
+    job = Job(
+        description=f"finetune {what}",
+        objective=SegmentationObjective(network, section, device=device, precision=precision),
+        source=patch_source(cases, record.plan),
+        plan=record.plan,
+        trainer=section,
+        steps=record.iterations,
+        folder=folder,
+        device=device,
+        panels=PANELS,
+        must_be_finite=_MUST_BE_FINITE,
+    )
+    return train(job, state, progress=progress, stop_after=stop_after)
 
 
 def patch_source(cases: Sequence[CaseReader], plan: Plan) -> PatchSource:
@@ -164,7 +176,7 @@ def _is_trained(folder: FinetuneFolder, plan: Plan, dataset: str, init: Init) ->
     before = read_run(folder.run, FinetuneRun)
     if before is None:
         return False
-    remedy = "keep that plan, edit this one under another file name, or remove that folder to start again"
+    remedy = "save this plan under another file name, which names its results, or remove that folder"
     refuse_other_plan(
         folder.path,
         before.plan,

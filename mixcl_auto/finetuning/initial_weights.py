@@ -61,6 +61,8 @@ def find_init(workspace: Workspace, plan_name: str, init: str) -> Init:
         file = Path(init)
         if not file.is_file():
             raise RunError(f"--init {init}: no such weights file")
+        if file.stem.startswith("scratch"):
+            raise RunError(f"--init {init}: results would be taken for random weights; rename the file")
         return Init(file.stem, file, file_sha256(file))
     return _find_pretraining(workspace, plan_name, init)
 

@@ -1,5 +1,7 @@
 """From a plan to the source of pairs."""
 
+from collections.abc import Sequence
+
 from mixcl_auto.augmentation.intensity import ViewSettings
 from mixcl_auto.augmentation.spatial import SpatialSettings
 from mixcl_auto.errors import RunError
@@ -33,7 +35,7 @@ def open_pool(workspace: Workspace, plan: Plan) -> list[PoolDataset]:
     return pool
 
 
-def pair_source(pool: list[PoolDataset], plan: Plan) -> PairSource:
+def pair_source(pool: Sequence[PoolDataset], plan: Plan) -> PairSource:
     """The source of pairs that a plan asks for."""
     section = plan.pretrain
     settings = PairSettings(

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Sequence
 
 import torch
 
@@ -13,11 +14,12 @@ from mixcl_auto.networks.initialise import initialise
 from mixcl_auto.networks.mixcl import MixCLNetwork
 from mixcl_auto.pretraining.encoder_file import write_encoder
 from mixcl_auto.pretraining.objective import PANELS, MixCLObjective, mixcl_settings
+from mixcl_auto.pretraining.pairs import PoolDataset
 from mixcl_auto.pretraining.pool import open_pool, pair_source
 from mixcl_auto.progress import Progress, Silent
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.records.run import PretrainRun
-from mixcl_auto.training.device import choose_device, resolve_precision
+from mixcl_auto.training.device import Precision, choose_device, resolve_precision
 from mixcl_auto.training.earlier_runs import read_run, refuse_other_plan
 from mixcl_auto.training.environment import describe_environment
 from mixcl_auto.training.loop import Job, train
@@ -65,42 +67,55 @@ def pretrain(
         return folder
     pool = open_pool(workspace, plan)
     chosen = choose_device(device)
-    section = plan.pretrain
-    precision = resolve_precision(section.precision, chosen)
-    network = initialise(lambda: build_mixcl_network(plan), section.seed)
-    state = start_state(network, section, device=chosen, precision=precision)
-    resume_state(folder.checkpoint, state)
-    steps = section.total_iterations(sum(len(dataset.cases) for dataset in pool))
+    precision = resolve_precision(plan.pretrain.precision, chosen)
+    network = initialise(lambda: build_mixcl_network(plan), plan.pretrain.seed)
     record = PretrainRun(
         name=name,
         plan=plan,
         status="running",
-        environment=describe_environment(chosen, precision, section.threads),
+        environment=describe_environment(chosen, precision, plan.pretrain.threads),
         parameters=sum(parameter.numel() for parameter in network.parameters()),
-        iterations=steps,
+        iterations=plan.pretrain.total_iterations(sum(len(dataset.cases) for dataset in pool)),
     )
-    write_text(folder.plan, plan.to_json())
-    write_text(folder.run, record.to_json())
-    job = Job(
-        description=f"pretrain {name}",
-        objective=MixCLObjective(
-            network, mixcl_settings(section), device=chosen, precision=precision, scale=state.scaler.scale
-        ),
-        source=pair_source(pool, plan),
-        plan=plan,
-        trainer=section,
-        steps=steps,
-        folder=folder,
-        device=chosen,
-        panels=PANELS,
-        must_be_finite=_MUST_BE_FINITE,
-    )
-    if train(job, state, progress=progress or Silent(), stop_after=stop_after):
+    if _train(network, pool, record, folder, chosen, precision, progress or Silent(), stop_after):
         write_encoder(folder.encoder, network.backbone, plan, name=name)
         finished = {"status": "finished", "encoder_sha256": file_sha256(folder.encoder)}
         write_text(folder.run, record.model_copy(update=finished).to_json())
         previous_checkpoint(folder.checkpoint).unlink(missing_ok=True)
     return folder
+
+
+def _train(
+    network: MixCLNetwork,
+    pool: Sequence[PoolDataset],
+    record: PretrainRun,
+    folder: PretrainFolder,
+    device: torch.device,
+    precision: Precision,
+    progress: Progress,
+    stop_after: int | None,
+) -> bool:
+    """Write the record and run the steps that are left; whether all are done."""
+    plan, section = record.plan, record.plan.pretrain
+    state = start_state(network, section, device=device, precision=precision)
+    resume_state(folder.checkpoint, state)
+    write_text(folder.plan, plan.to_json())
+    write_text(folder.run, record.to_json())
+    job = Job(
+        description=f"pretrain {record.name}",
+        objective=MixCLObjective(
+            network, mixcl_settings(section), device=device, precision=precision, scale=state.scaler.scale
+        ),
+        source=pair_source(pool, plan),
+        plan=plan,
+        trainer=section,
+        steps=record.iterations,
+        folder=folder,
+        device=device,
+        panels=PANELS,
+        must_be_finite=_MUST_BE_FINITE,
+    )
+    return train(job, state, progress=progress, stop_after=stop_after)
 
 
 def build_mixcl_network(plan: Plan) -> MixCLNetwork:

@@ -1,0 +1,1 @@
+"""The loop that both trainers share: seeded samples, optimiser, log, checkpoints, resuming."""

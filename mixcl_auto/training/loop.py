@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
@@ -114,7 +114,6 @@ def train(job: Job, state: TrainingState, *, progress: Progress, stop_after: int
     plan, device = job.trainer, job.device
     last = job.steps if stop_after is None else min(job.steps, state.step + stop_after)
     parameters = [parameter for parameter in state.network.parameters() if parameter.requires_grad]
-    writer = _Writer(job, state, progress)
     batches = load_batches(
         job.source,
         seed=plan.seed,
@@ -124,8 +123,12 @@ def train(job: Job, state: TrainingState, *, progress: Progress, stop_after: int
         device=device,
     )
     state.network.train()
-    with limited_threads(plan.threads), Interruption() as interruption, closing(batches):
-        writer.start()
+    with (
+        limited_threads(plan.threads),
+        Interruption() as interruption,
+        closing(batches),
+        _Writer(job, state, progress) as writer,
+    ):
         for step in range(state.step, last):
             with writer.timing.waiting():
                 batch = next(batches).to(device)  # tensors (B, ...)
@@ -146,12 +149,11 @@ def train(job: Job, state: TrainingState, *, progress: Progress, stop_after: int
             ends = state.step == last or interruption.requested is not None
             if ends or state.step % plan.checkpoint_every == 0:
                 writer.save(ends=ends)
-            if interruption.requested is not None and state.step < job.steps:
+            if interruption.requested is not None:
                 raise RunStoppedError(
                     f"{job.folder.path}: {interruption.requested} stopped the run after step {state.step} of "
                     f"{job.steps}; its state is saved, run the same command again to go on"
                 )
-    progress.finish()
     return state.step == job.steps
 
 
@@ -168,11 +170,15 @@ class _Writer:
         self._flushed = state.step
         self._drawn_at = time.monotonic()
 
-    def start(self) -> None:
+    def __enter__(self) -> Self:
         """Bring the files to the state's step."""
         self.log.table.cut_after(self._state.step)
         self.timing.table.cut_after(self._state.step)
         self._progress.start(self._job.description, self._job.steps, self._state.step)
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._progress.finish()
 
     def add(self, values: dict[str, Value], cases: Sequence[str]) -> None:
         """Take in the row of the step just done."""

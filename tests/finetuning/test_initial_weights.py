@@ -192,6 +192,13 @@ def test_exchanged_encoder_is_refused(cached: Cached) -> None:
         find_init(cached[0], "plan", "mixcl")
 
 
+def test_weights_file_that_would_pass_for_scratch_is_refused(cached: Cached, tmp_path: Path) -> None:
+    file = tmp_path / "scratch.pt"
+    torch.save({}, file)
+    with pytest.raises(RunError, match="taken for random weights; rename the file"):
+        find_init(cached[0], "plan", str(file))
+
+
 def test_missing_weights_file_is_an_error(cached: Cached, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"gone\.pt: no such weights file"):
         find_init(cached[0], "plan", str(tmp_path / "gone.pt"))

@@ -212,9 +212,16 @@ def test_sigterm_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert_same_result((whole, expected), (stopped, run(stopped)))
 
 
-def test_sigterm_in_the_last_step_finishes_the_run(tmp_path: Path) -> None:
+def test_sigterm_in_the_last_step_stops_before_what_follows_training(tmp_path: Path) -> None:
     job, state = make_run(tmp_path, make_plan(), at_step=STEPS - 1, action="terminate")
+    watcher = Watcher()
+    with pytest.raises(RunError, match="SIGTERM stopped the run after step 7 of 7"):
+        train(job, state, progress=watcher)
+    assert watcher.is_finished
+    job, state = make_run(tmp_path, make_plan())
+    resume_state(job.folder.checkpoint, state)
     assert train(job, state, progress=Silent())
+    assert job.objective.calls == 0
 
 
 def test_progress_counts_every_step_of_a_resumed_run(tmp_path: Path) -> None:
