@@ -1,0 +1,1 @@
+"""Backbones, projectors, the MixCL network, and what their weights start from."""

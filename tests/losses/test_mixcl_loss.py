@@ -11,8 +11,6 @@ from mixcl_auto.losses.mixcl import (
     MixCLTargets,
     MixCLTerms,
     mixcl_loss,
-    reduce_to_grid,
-    voxel_rows,
 )
 
 SIDE, BATCH, CHANNELS = 8, 2, (3, 4, 6)
@@ -70,19 +68,6 @@ def rows(embedding: Tensor) -> Tensor:
     return torch.stack(
         [embedding[b, :, i, j, k] for b in range(batch) for i in range(x) for j in range(y) for k in range(z)]
     )
-
-
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last_3d])
-def test_rows_are_the_voxels_of_all_samples(memory_format):
-    embedding = draw(2, 3, 2, 3, 4, seed=0).contiguous(memory_format=memory_format)
-    assert torch.equal(voxel_rows(embedding), rows(embedding))
-
-
-def test_rows_share_memory_for_one_sample_and_for_channels_last_maps():
-    one = draw(1, 3, 2, 3, 4, seed=0)
-    two = draw(2, 3, 2, 3, 4, seed=0).contiguous(memory_format=torch.channels_last_3d)
-    assert voxel_rows(one).data_ptr() == one.data_ptr()
-    assert voxel_rows(two).data_ptr() == two.data_ptr()
 
 
 def test_total_is_the_weighted_sum_of_the_terms():
@@ -335,17 +320,3 @@ def test_the_same_generators_give_the_same_loss():
     assert loss(settings).label == loss(settings).label
     other = targets(generators=[torch.Generator().manual_seed(70 + b) for b in range(BATCH)])
     assert loss(settings, targets=other).label != loss(settings).label
-
-
-def test_grid_reduction_takes_the_voxel_nearest_to_the_centre():
-    volume = torch.arange(12 * 4 * 6).reshape(1, 12, 4, 6)
-    reduced = reduce_to_grid(volume, (4, 4, 3))
-    # strides 3, 1 and 2: offsets 1, 0 and, of two equally near, the lower
-    assert torch.equal(reduced, volume[:, 1::3, :, 0::2])
-    assert reduced.data_ptr() == volume[:, 1:].data_ptr()
-    assert torch.equal(reduce_to_grid(volume, (12, 4, 6)), volume)
-
-
-def test_a_grid_that_does_not_divide_is_refused():
-    with pytest.raises(ValueError, match=r"grid must divide the volume's \(6, 6, 6\), got \(4, 3, 3\)"):
-        reduce_to_grid(torch.zeros(1, 6, 6, 6), (4, 3, 3))
