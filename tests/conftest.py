@@ -1,5 +1,6 @@
 """Fixtures that tests of several packages share."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import pytest
 
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.workflows.phantom_datasets import PhantomDataset, write_phantom_datasets
+
+# As the command line does, before torch is loaded: spinning threads of two test processes starve each other.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 TINY_DATASETS = (
     PhantomDataset("Pool_Liver", "pretrain", ("liver",), 2, ("LPS", "RAS")),
@@ -24,8 +28,10 @@ TINY_EDITS = (
     "pretrain.batch_size=2",
     "pretrain.voxels_per_class=16",
     "pretrain.gradient_every=2",
+    "pretrain.threads=1",
     "pretrain.workers=0",
     "finetune.iterations=6",
+    "finetune.threads=1",
     "finetune.workers=0",
     "experiment.fractions=[0.25,1.0]",
     "experiment.folds=[0]",

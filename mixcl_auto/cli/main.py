@@ -100,6 +100,8 @@ def cli(context: click.Context, workspace: Path, debug: bool) -> None:
 
     On your own data: put datasets under raw_data/, then plan_and_preprocess, pretrain, finetune, report.
     """
+    # Threads that wait by spinning slow a shared machine down by a factor of five; read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     context.obj = Settings(workspace, debug)
     logger = logging.getLogger("mixcl_auto")
     logger.setLevel(logging.DEBUG if debug else logging.INFO)

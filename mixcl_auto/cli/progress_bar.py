@@ -10,7 +10,6 @@ from rich.console import Console
 
 from mixcl_auto.progress import Progress
 
-
 LEAST_SECONDS_BETWEEN = 1.0
 
 

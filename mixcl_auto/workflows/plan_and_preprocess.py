@@ -13,9 +13,8 @@ from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.planning.machine import describe_machine
 from mixcl_auto.planning.plan import make_plan, save_planned
 from mixcl_auto.planning.roles import resolve_roles
-from mixcl_auto.preprocessing.preprocess import preprocess_dataset
+from mixcl_auto.preprocessing.preprocess import preprocess_datasets
 from mixcl_auto.progress import Progress
-from mixcl_auto.records.case import RawDataset
 from mixcl_auto.records.finding import Finding
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.validation.validate import invalid_cases, judge
@@ -100,7 +99,9 @@ def plan_and_preprocess(
     path = save_planned(space, name, planned)
     if on_plan is not None:
         on_plan(planned.plan)
-    failures = [] if plan_only else fill_cache(space, planned.plan, datasets, jobs, progress)
+    if plan_only:
+        return Preparation(planned.plan, path, tuple(findings), ())
+    failures = preprocess_datasets(space, planned.plan, datasets, jobs=jobs, progress=progress)
     return Preparation(planned.plan, path, tuple(findings), tuple(failures))
 
 
@@ -118,14 +119,3 @@ def refuse_errors(workspace: Workspace, findings: Sequence[Finding]) -> None:
             f"  {first}: {errors[0].message}\n"
             "correct them, or leave the cases that have one out with --skip-invalid"
         )
-
-
-def fill_cache(
-    workspace: Workspace, plan: Plan, datasets: Sequence[RawDataset], jobs: int, progress: Progress | None
-) -> list[Finding]:
-    """Preprocess every planned case of every dataset; one that fails does not keep the others from it."""
-    return [
-        failure
-        for dataset in datasets
-        for failure in preprocess_dataset(workspace, plan, dataset, jobs=jobs, progress=progress)
-    ]

@@ -40,7 +40,7 @@ def test_plan_and_preprocess_prints_decisions_and_where_the_plan_is(
     assert re.search(r"preprocess.spacing_mm\s+12, 12, 13", result.stdout)
     assert f"The plan is {phantom_workspace.plan('plan')}" in result.stdout
     assert read_plan(phantom_workspace.plan("plan")).preprocess.spacing_mm == (12.0, 12.0, 13.0)
-    assert "Preprocessing Target_Abdomen: 5" in result.stderr
+    assert "Preprocessing: 9" in result.stderr
 
 
 def test_a_case_that_fails_in_preprocessing_is_named_and_the_exit_code_is_1(
