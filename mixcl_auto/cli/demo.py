@@ -16,7 +16,7 @@ import click
 @click.option(
     "--minutes",
     type=click.FloatRange(min=0, min_open=True),
-    default=6.0,
+    default=5.0,
     show_default=True,
     help="About how long to train, on this machine, before the report.",
 )
