@@ -9,6 +9,7 @@ from mixcl_auto.io.plans import write_fingerprint, write_plan, write_split
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.planning import rules
 from mixcl_auto.planning.fingerprint import summarise
+from mixcl_auto.planning.memory import choose_batch_size
 from mixcl_auto.planning.presets import load_preset
 from mixcl_auto.planning.split import make_split
 from mixcl_auto.planning.warnings import (
@@ -201,7 +202,8 @@ def _settle_trainer(draft: _Draft, section: str, machine: Machine) -> None:
     draft.settle(f"{section}.threads", rules.choose_threads(machine))
     draft.settle(f"{section}.workers", rules.choose_workers(machine))
     draft.keep(f"{section}.precision", "auto: bf16 where the device has it, else fp16 on CUDA, else fp32")
-    draft.keep(f"{section}.batch_size", "global, split over the processes")
+    preset = getattr(draft.plan, section).batch_size
+    draft.settle(f"{section}.batch_size", choose_batch_size(preset, draft.plan.network, section, machine))
     draft.keep(f"{section}.iterations", "optimiser steps")
     draft.keep(f"{section}.epochs", "passes over the cases")
     draft.keep(f"{section}.learning_rate", "cosine schedule from this rate")
