@@ -23,10 +23,10 @@ from mixcl_auto.losses.label_consistency import (
     has_positive_pair,
     label_consistency_loss,
 )
-from mixcl_auto.losses.pixel_sampling import class_column, sample_voxels, voxel_weights
+from mixcl_auto.losses.pixel_sampling import class_column, sample_voxels
 from mixcl_auto.losses.precision import widen, without_autocast
 from mixcl_auto.losses.reconstruction import ReconstructionReduction, reconstruction_loss
-from mixcl_auto.losses.voxels import reduce_to_grid, voxel_rows
+from mixcl_auto.losses.voxels import voxel_rows
 
 Embedding = Tensor | tuple[Tensor, Tensor]
 """A map of embeddings (B, C, X, Y, Z); or features (B, c, X, Y, Z) with a head (C, c), for Z = head @
@@ -53,8 +53,6 @@ class MixCLSettings:
         label_reduction: of Eq. 6.
         label_level: the level whose embeddings enter Eq. 6, from zero.
         voxels_per_class: r, per class and patch.
-        weight_mu: mu of Eq. 7, in the unit of the distances.
-        weight_epsilon: epsilon of Eq. 7.
         reconstruction_reduction: ``mean`` over voxels, averaged over the three reconstructions; or ``sum``
             over a patch's voxels and the three reconstructions, averaged over the batch.
         identity: whether the first term is computed (Table 2).
@@ -72,8 +70,6 @@ class MixCLSettings:
     label_reduction: LabelReduction = "global"
     label_level: int = 1
     voxels_per_class: int = 256
-    weight_mu: float = 8.0
-    weight_epsilon: float = 0.05
     reconstruction_reduction: ReconstructionReduction = "mean"
     identity: bool = True
     label: bool = True
@@ -91,10 +87,10 @@ class MixCLTargets:
     Attributes:
         patch_1: undistorted patches P1 in [0, 1], (B, 1, X, Y, Z).
         patch_2: the same for P2.
-        labels_1: label maps of P1 at full resolution, integers, (B, X, Y, Z).
+        labels_1: label maps of P1 on the label level's grid, integers, (B, X_l, Y_l, Z_l).
         labels_2: the same for P2.
-        distances_1: D of Eq. 7 for each voxel of P1, (B, X, Y, Z).
-        distances_2: the same for P2.
+        weights_1: W of Eq. 7, by which voxels of P1 are sampled, on the same grid.
+        weights_2: the same for P2.
         class_counts: each sample's number of classes, background included: that of its dataset.
         generators: each sample's source of randomness, on the tensors' device.
     """
@@ -103,8 +99,8 @@ class MixCLTargets:
     patch_2: Tensor
     labels_1: Tensor
     labels_2: Tensor
-    distances_1: Tensor
-    distances_2: Tensor
+    weights_1: Tensor
+    weights_2: Tensor
     class_counts: Sequence[int]
     generators: Sequence[torch.Generator]
 
@@ -219,16 +215,20 @@ def _label_term(
             f"class_counts and generators must have one entry for each of {len(map_1)} samples, "
             f"got {len(targets.class_counts)} and {len(targets.generators)}"
         )
-    grid = map_1.shape[2:]
+    if targets.labels_1.shape[1:] != map_1.shape[2:]:
+        raise ValueError(
+            f"labels and weights must be on the label level's grid {tuple(map_1.shape[2:])}, "
+            f"got {tuple(targets.labels_1.shape[1:])}"
+        )
     patches = [
-        (map_1, head_1, reduce_to_grid(targets.labels_1, grid), reduce_to_grid(targets.distances_1, grid)),
-        (map_2, head_2, reduce_to_grid(targets.labels_2, grid), reduce_to_grid(targets.distances_2, grid)),
+        (map_1, head_1, targets.labels_1, targets.weights_1),
+        (map_2, head_2, targets.labels_2, targets.weights_2),
     ]
     losses, chances, positives = [], [], []
     for b, (count, generator) in enumerate(zip(targets.class_counts, targets.generators, strict=True)):
         (z_1, labels_1), (z_2, labels_2) = (
-            _draw(features[b], head, labels[b], distances[b], count, generator, settings)
-            for features, head, labels, distances in patches
+            _draw(features[b], head, labels[b], weights[b], count, generator, settings)
+            for features, head, labels, weights in patches
         )
         temperature, reduction = settings.temperature, settings.label_reduction
         losses.append(
@@ -245,14 +245,13 @@ def _draw(
     features: Tensor,
     head: Tensor | None,
     labels: Tensor,
-    distances: Tensor,
+    weights: Tensor,
     class_count: int,
     generator: torch.Generator,
     settings: MixCLSettings,
 ) -> tuple[Tensor, Tensor]:
     """Sampled embeddings (K * r, C) of one patch and their labels (K * r,), -1 where a class ran out."""
     classes = range(class_count)
-    weights = voxel_weights(distances, mu=settings.weight_mu, epsilon=settings.weight_epsilon)
     indices, validity = sample_voxels(
         labels.flatten(),
         weights.flatten(),

@@ -7,23 +7,6 @@ import torch
 from torch import Tensor
 
 
-def voxel_weights(distances: Tensor, *, mu: float = 8.0, epsilon: float = 0.05) -> Tensor:
-    """Sampling weight of each voxel, Eq. 7: W = 1/2 * sqrt(D) * exp(-D / mu) + epsilon.
-
-    Args:
-        distances: D, from a voxel to the nearest voxel of another label, in the unit of mu, any shape; 0
-            means that there is no boundary.
-        mu: where the weight decays; W peaks at D = mu / 2.
-        epsilon: the weight far from any boundary.
-
-    Returns:
-        float32 weights of the same shape, never below epsilon.
-    """
-    # The clamp keeps an infinite distance from becoming inf * 0; exp(-1000) is 0 in float32.
-    distances = distances.float().clamp(0.0, 1000.0 * mu)
-    return 0.5 * distances.sqrt() * torch.exp(-distances / mu) + epsilon
-
-
 def sample_voxels(
     labels: Tensor,
     weights: Tensor,

@@ -22,8 +22,9 @@ from mixcl_auto.training.patches import (
     random_lower,
 )
 from mixcl_auto.training.samples import Sample
+from mixcl_auto.transforms.grid_reduction import reduce_to_grid
 from mixcl_auto.transforms.intensity import to_unit_range
-from mixcl_auto.transforms.weight_map import distance_table
+from mixcl_auto.transforms.weight_map import distance_table, weight_map
 
 LARGEST_SEED = 2**63 - 1
 
@@ -47,6 +48,10 @@ class PairSettings:
         foreground_fraction: probability that a patch is centred on a labelled voxel.
         same_image_probability: that P2 comes from P1's scan.
         match_classes: whether P2 is centred on a class of P1's patch where it can be.
+        label_grid: voxels of the level whose embeddings the label loss compares; labels and weights come on
+            it.
+        weight_mu: mu of Eq. 7, in the unit of the cached distances.
+        weight_epsilon: epsilon of Eq. 7.
         spatial: of the warp, drawn once per patch.
         intensity: of the views.
     """
@@ -56,6 +61,9 @@ class PairSettings:
     foreground_fraction: float
     same_image_probability: float
     match_classes: bool
+    label_grid: Index
+    weight_mu: float
+    weight_epsilon: float
     spatial: SpatialSettings
     intensity: ViewSettings
 
@@ -107,16 +115,18 @@ class PairSource:
         wanted = patch_1.classes() if settings.match_classes else None
         patch_2 = self._draw_patch(case_2, wanted, generator)
         views = [distort_view(p.image, settings.intensity, generator) for p in (patch_1, patch_1, patch_2)]
+        labels_1, weights_1 = self._on_label_grid(patch_1)
+        labels_2, weights_2 = self._on_label_grid(patch_2)
         arrays = {
             "patch_1": patch_1.image[None],
             "patch_2": patch_2.image[None],
             "view_1": views[0][None],
             "view_1_prime": views[1][None],
             "view_2": views[2][None],
-            "labels_1": patch_1.labels,
-            "labels_2": patch_2.labels,
-            "distance_1": patch_1.distance,
-            "distance_2": patch_2.distance,
+            "labels_1": labels_1,
+            "labels_2": labels_2,
+            "weights_1": weights_1,
+            "weights_2": weights_2,
         }
         numbers = {"class_count": dataset.class_count, "voxel_seed": int(generator.integers(LARGEST_SEED))}
         cases = tuple(f"{dataset.name}/{case.record.id}" for case in (case_1, case_2))
@@ -179,6 +189,13 @@ class PairSource:
             padding=window[0],
         )
         return Patch(to_unit_range(warped, window), patch_labels, distance)
+
+    def _on_label_grid(self, patch: Patch) -> tuple[NDArray[Any], NDArray[np.floating[Any]]]:
+        """Labels and W of Eq. 7 at the voxels that the label loss samples."""
+        settings = self.settings
+        distance = reduce_to_grid(patch.distance, settings.label_grid)
+        weights = weight_map(distance, mu=settings.weight_mu, epsilon=settings.weight_epsilon)
+        return reduce_to_grid(patch.labels, settings.label_grid), weights
 
     def _draw_voxel(
         self, case: CaseReader, wanted: Sequence[int] | None, generator: np.random.Generator

@@ -9,6 +9,7 @@ from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.pretraining.pairs import PairSettings, PairSource, PoolDataset, dataset_probabilities
 from mixcl_auto.records.plan import Plan, PretrainPlan
 from mixcl_auto.training.cases import open_cases
+from mixcl_auto.training.patches import Index
 
 
 def open_pool(workspace: Workspace, plan: Plan) -> list[PoolDataset]:
@@ -35,8 +36,8 @@ def open_pool(workspace: Workspace, plan: Plan) -> list[PoolDataset]:
     return pool
 
 
-def pair_source(pool: Sequence[PoolDataset], plan: Plan) -> PairSource:
-    """The source of pairs that a plan asks for."""
+def pair_source(pool: Sequence[PoolDataset], plan: Plan, label_grid: Index) -> PairSource:
+    """The source of pairs that a plan asks for, with labels and weights on the label level's grid."""
     section = plan.pretrain
     settings = PairSettings(
         patch_size=plan.network.patch_size,
@@ -44,6 +45,9 @@ def pair_source(pool: Sequence[PoolDataset], plan: Plan) -> PairSource:
         foreground_fraction=section.foreground_fraction,
         same_image_probability=section.same_image_probability,
         match_classes=section.match_classes,
+        label_grid=label_grid,
+        weight_mu=section.weight_mu,
+        weight_epsilon=section.weight_epsilon,
         spatial=spatial_settings(section),
         intensity=view_settings(section),
     )

@@ -106,7 +106,7 @@ def _train(
         objective=MixCLObjective(
             network, mixcl_settings(section), device=device, precision=precision, scale=state.scaler.scale
         ),
-        source=pair_source(pool, plan),
+        source=pair_source(pool, plan, network.backbone.levels[section.label_level].grid),
         plan=plan,
         trainer=section,
         steps=record.iterations,

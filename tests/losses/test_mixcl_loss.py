@@ -43,14 +43,14 @@ def outputs(seed: int = 0, batch: int = BATCH) -> dict[str, list[Tensor] | Tenso
 
 def targets(batch: int = BATCH, **changes: object) -> MixCLTargets:
     generator = torch.Generator().manual_seed(9)
-    shape = (batch, SIDE, SIDE, SIDE)
+    whole_shape, shape = (batch, 1, SIDE, SIDE, SIDE), (batch, SIDE // 2, SIDE // 2, SIDE // 2)
     whole = MixCLTargets(
-        patch_1=torch.rand(batch, 1, *shape[1:], generator=generator),
-        patch_2=torch.rand(batch, 1, *shape[1:], generator=generator),
+        patch_1=torch.rand(whole_shape, generator=generator),
+        patch_2=torch.rand(whole_shape, generator=generator),
         labels_1=torch.randint(0, 3, shape, generator=generator, dtype=torch.uint8),
         labels_2=torch.randint(0, 3, shape, generator=generator, dtype=torch.uint8),
-        distances_1=torch.rand(shape, generator=generator) * 10,
-        distances_2=torch.rand(shape, generator=generator) * 10,
+        weights_1=torch.rand(shape, generator=generator) + 0.05,
+        weights_2=torch.rand(shape, generator=generator) + 0.05,
         class_counts=[3] * batch,
         generators=[torch.Generator().manual_seed(b) for b in range(batch)],
     )
@@ -97,7 +97,7 @@ def test_diagonal_parts_are_those_of_a_loss_without_off_diagonal_weight():
 
 def label_reference(output: dict, target: MixCLTargets, b: int) -> tuple[Tensor, Tensor]:
     """Eq. 6 of one sample over every voxel of the label level's grid of 4."""
-    labels = [full[b, ::2, ::2, ::2].flatten().long() for full in (target.labels_1, target.labels_2)]
+    labels = [part[b].flatten().long() for part in (target.labels_1, target.labels_2)]
     z_1, z_2 = rows(output["embeddings_1"][1][b : b + 1]), rows(output["embedding_2"][b : b + 1])
     return label_consistency_loss(z_1, z_2, *labels), chance_value(*labels)
 
@@ -127,7 +127,7 @@ def test_a_sample_without_positive_pair_is_left_out_of_the_mean():
 
 
 def test_without_any_positive_pair_the_label_term_is_zero_and_counted():
-    target = targets(labels_1=torch.zeros(BATCH, SIDE, SIDE, SIDE, dtype=torch.uint8))
+    target = targets(labels_1=torch.zeros_like(targets().labels_1))
     output = outputs()
     terms = mixcl_loss(settings=EVERY_VOXEL, targets=target, **output)
     assert terms.label.item() == 0
@@ -143,19 +143,19 @@ def test_classes_beyond_a_samples_count_are_not_sampled():
     target, output = targets(), outputs()
     values = []
     for b in range(BATCH):
-        labels = [full[b, ::2, ::2, ::2].flatten().long() for full in (target.labels_1, target.labels_2)]
+        labels = [part[b].flatten().long() for part in (target.labels_1, target.labels_2)]
         labels = [torch.where(part < 2, part, -1) for part in labels]
         z_1, z_2 = rows(output["embeddings_1"][1][b : b + 1]), rows(output["embedding_2"][b : b + 1])
         values.append(label_consistency_loss(z_1, z_2, *labels))
     torch.testing.assert_close(terms.label, torch.stack(values).mean())
 
 
-def test_sampling_follows_the_weights_of_equation_7():
-    """A voxel near the boundary of its label, D = 4, is drawn 13 times as often as one far from it."""
+def test_sampling_follows_the_weights():
+    """A voxel of 13 times the weight is drawn 13 times as often."""
     generator = torch.Generator().manual_seed(0)
-    labels = torch.ones(1, SIDE, SIDE, SIDE, dtype=torch.uint8)
-    distances = torch.full((1, SIDE, SIDE, SIDE), 1000.0)
-    distances[..., : SIDE // 2] = 4.0
+    labels = torch.ones(1, 4, 4, 4, dtype=torch.uint8)
+    weights = torch.full((1, 4, 4, 4), 0.05)
+    weights[..., :2] = 0.65
     # Only near voxels of patch 1 have a non-zero embedding: the gradient shows which voxels were drawn.
     z_1 = [None, torch.ones(1, 4, 4, 4, 4, dtype=torch.float64, requires_grad=True), None]
     drawn = torch.zeros(4, 4, 4)
@@ -170,8 +170,8 @@ def test_sampling_follows_the_weights_of_equation_7():
                 1,
                 labels_1=labels,
                 labels_2=labels * (torch.rand(labels.shape, generator=generator) < 0.5),
-                distances_1=distances,
-                distances_2=distances,
+                weights_1=weights,
+                weights_2=weights,
                 generators=[generator],
             ),
             settings=MixCLSettings(voxels_per_class=1, identity=False, reconstruction=False),
@@ -180,8 +180,7 @@ def test_sampling_follows_the_weights_of_equation_7():
         drawn += gradient[0].abs().sum(0) > 0
     near, far = drawn[..., :2].sum().item(), drawn[..., 2:].sum().item()
     assert near + far > 80
-    # W(4) = 0.6565, W(far) = 0.05: share 0.929
-    share = 0.6565307 / (0.6565307 + 0.05)
+    share = 13 / 14
     deviation = (share * (1 - share) / (near + far)) ** 0.5
     assert near / (near + far) == pytest.approx(share, abs=4 * deviation)
 
@@ -249,6 +248,10 @@ def test_a_term_that_is_off_is_zero_and_leaves_the_others_as_they_are(off):
         ({"embedding_2": None}, "embedding_2 must be given"),
         ({"reconstructions": None}, "reconstructions must be given"),
         ({"targets": targets(class_counts=[3])}, "one entry for each of 2 samples, got 1 and 2"),
+        (
+            {"targets": targets(labels_1=torch.zeros(BATCH, SIDE, SIDE, SIDE))},
+            r"on the label level's grid \(4, 4, 4\), got \(8, 8, 8\)",
+        ),
     ],
 )
 def test_outputs_that_a_term_misses_are_named(changes, message):

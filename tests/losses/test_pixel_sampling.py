@@ -4,26 +4,11 @@ import math
 import pytest
 import torch
 
-from mixcl_auto.losses.pixel_sampling import sample_voxels, voxel_weights
+from mixcl_auto.losses.pixel_sampling import sample_voxels
 
 
 def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def test_weight_equals_equation_7_in_a_literal_loop():
-    distances = [0.0, 1.0, 2.5, 4.0, 8.0, 150.0]
-    expected = [0.5 * math.sqrt(d) * math.exp(-d / 8) + 0.05 for d in distances]
-    torch.testing.assert_close(voxel_weights(torch.tensor(distances)), torch.tensor(expected))
-
-
-def test_weight_peaks_at_half_of_mu_and_is_epsilon_without_a_boundary():
-    distances = torch.arange(0, 400, dtype=torch.float32) / 10
-    assert distances[voxel_weights(distances).argmax()].item() == pytest.approx(4.0)
-    assert distances[voxel_weights(distances, mu=20.0).argmax()].item() == pytest.approx(10.0)
-    # at D = 4: 1/2 * 2 * e^(-1/2) + 0.05
-    assert voxel_weights(torch.tensor(4.0)).item() == pytest.approx(0.6565307)
-    assert voxel_weights(torch.tensor([0.0, math.inf]), epsilon=0.2).tolist() == pytest.approx([0.2, 0.2])
 
 
 def test_drawn_voxels_are_distinct_and_of_their_class():

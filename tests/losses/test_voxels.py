@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mixcl_auto.losses.voxels import reduce_to_grid, voxel_rows
+from mixcl_auto.losses.voxels import voxel_rows
 
 
 def draw(*shape: int, seed: int) -> Tensor:
@@ -28,17 +28,3 @@ def test_rows_share_memory_for_one_sample_and_for_channels_last_maps():
     two = draw(2, 3, 2, 3, 4, seed=0).contiguous(memory_format=torch.channels_last_3d)
     assert voxel_rows(one).data_ptr() == one.data_ptr()
     assert voxel_rows(two).data_ptr() == two.data_ptr()
-
-
-def test_grid_reduction_takes_the_voxel_nearest_to_the_centre():
-    volume = torch.arange(12 * 4 * 6).reshape(1, 12, 4, 6)
-    reduced = reduce_to_grid(volume, (4, 4, 3))
-    # strides 3, 1 and 2: offsets 1, 0 and, of two equally near, the lower
-    assert torch.equal(reduced, volume[:, 1::3, :, 0::2])
-    assert reduced.data_ptr() == volume[:, 1:].data_ptr()
-    assert torch.equal(reduce_to_grid(volume, (12, 4, 6)), volume)
-
-
-def test_a_grid_that_does_not_divide_is_refused():
-    with pytest.raises(ValueError, match=r"grid must divide the volume's \(6, 6, 6\), got \(4, 3, 3\)"):
-        reduce_to_grid(torch.zeros(1, 6, 6, 6), (4, 3, 3))

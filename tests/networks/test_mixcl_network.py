@@ -50,14 +50,15 @@ def dense(embedding: Tensor | FactoredEmbedding | None) -> Tensor:
 def terms_of(output: MixCLOutput, **switches: bool | int) -> MixCLTerms:
     batch = 1
     generator = torch.Generator().manual_seed(2)
-    labels = torch.randint(0, 3, (batch, 32, 32, 32), generator=generator)
+    side = 32 >> switches.get("label_level", 1)
+    labels = torch.randint(0, 3, (batch, side, side, side), generator=generator)
     target = MixCLTargets(
         patch_1=torch.rand(batch, 1, 32, 32, 32, generator=generator),
         patch_2=torch.rand(batch, 1, 32, 32, 32, generator=generator),
         labels_1=labels,
         labels_2=labels.flip(1),
-        distances_1=torch.ones(batch, 32, 32, 32),
-        distances_2=torch.ones(batch, 32, 32, 32),
+        weights_1=torch.ones(labels.shape),
+        weights_2=torch.ones(labels.shape),
         class_counts=[3],
         generators=[generator],
     )

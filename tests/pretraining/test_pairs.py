@@ -12,15 +12,22 @@ from mixcl_auto.pretraining.pool import open_pool, pair_source
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.training.samples import Sample, sample_generator
 from mixcl_auto.transforms.intensity import to_unit_range
-from mixcl_auto.transforms.weight_map import decode_distance, distance_to_boundary, encode_distance
+from mixcl_auto.transforms.weight_map import (
+    decode_distance,
+    distance_to_boundary,
+    encode_distance,
+    weight_map,
+)
 
 Cached = tuple[Workspace, Plan]
+WHOLE = (32, 32, 32)
+"""A label grid that leaves labels and weights at full resolution."""
 PLAIN = {"elastic_probability": 0.0, "affine_probability": 0.0, "intensity_probability": 0.0}
 
 
-def make_source(cached: Cached, **changes: object) -> PairSource:
+def make_source(cached: Cached, label_grid: tuple[int, int, int] = WHOLE, **changes: object) -> PairSource:
     workspace, plan = cached
-    return pair_source(open_pool(workspace, plan), edited(plan, "pretrain", **changes))
+    return pair_source(open_pool(workspace, plan), edited(plan, "pretrain", **changes), label_grid)
 
 
 def draw_many(source: PairSource, count: int, seed: int = 0) -> list[Sample]:
@@ -62,10 +69,10 @@ def test_sample_has_every_array_in_the_shape_of_the_patch(shared_cache: Cached) 
     for name in ("patch_1", "patch_2"):
         assert sample.arrays[name].min() >= 0
         assert sample.arrays[name].max() <= 1
-    for name in ("labels_1", "labels_2", "distance_1", "distance_2"):
+    for name in ("labels_1", "labels_2", "weights_1", "weights_2"):
         assert sample.arrays[name].shape == (32, 32, 32)
     assert sample.arrays["labels_1"].dtype == np.uint8
-    assert sample.arrays["distance_1"].dtype == np.float32
+    assert sample.arrays["weights_1"].dtype == np.float32
 
 
 def test_same_generator_gives_the_same_sample(shared_cache: Cached) -> None:
@@ -89,7 +96,26 @@ def test_undistorted_patch_is_the_scan_with_its_labels_and_distances(shared_cach
     inside = place_z(image, reader.shape[2])
     np.testing.assert_array_equal(labels[:, :, inside], whole[window[0], window[1]])
     distance = decode_distance(encode_distance(distance_to_boundary(whole)))
-    np.testing.assert_array_equal(sample.arrays["distance_1"][:, :, inside], distance[window[0], window[1]])
+    weights = weight_map(distance, mu=shared_cache[1].pretrain.weight_mu)
+    np.testing.assert_array_equal(sample.arrays["weights_1"][:, :, inside], weights[window[0], window[1]])
+
+
+def test_labels_and_weights_come_on_the_grid_of_the_label_level(shared_cache: Cached) -> None:
+    whole = make_source(shared_cache).draw(sample_generator(0, 1, 0), 0).arrays
+    coarse = make_source(shared_cache, (16, 8, 16)).draw(sample_generator(0, 1, 0), 0).arrays
+    for name in ("labels_1", "labels_2", "weights_1", "weights_2"):
+        np.testing.assert_array_equal(coarse[name], whole[name][::2, 1::4, ::2])
+    assert np.array_equal(coarse["patch_1"], whole["patch_1"])
+
+
+def test_weights_follow_the_plans_mu_and_epsilon(shared_cache: Cached) -> None:
+    first = make_source(shared_cache, **PLAIN).draw(sample_generator(0, 0, 0), 0).arrays["weights_1"]
+    changes = {"weight_mu": 2.0, "weight_epsilon": 0.3}
+    other = make_source(shared_cache, **PLAIN, **changes).draw(sample_generator(0, 0, 0), 0)
+    # W peaks at D = mu / 2, and is epsilon where there is no boundary.
+    assert first.max() == pytest.approx(0.5 * 2 * np.exp(-0.5) + 0.05)
+    assert other.arrays["weights_1"].max() == pytest.approx(0.5 * np.exp(-0.5) + 0.3)
+    assert (first.min(), other.arrays["weights_1"].min()) == pytest.approx((0.05, 0.3), abs=1e-3)
 
 
 def test_outside_of_a_short_scan_is_black_background_without_boundary(shared_cache: Cached) -> None:
@@ -97,8 +123,9 @@ def test_outside_of_a_short_scan_is_black_background_without_boundary(shared_cac
     outside = np.ones(32, bool)
     outside[place_z(sample.arrays["patch_1"][0], 28)] = False
     assert outside.sum() == 4
-    for name in ("patch_1", "labels_1", "distance_1"):
+    for name in ("patch_1", "labels_1"):
         assert not sample.arrays[name].reshape(32, 32, 32)[:, :, outside].any()
+    assert (sample.arrays["weights_1"][:, :, outside] == np.float32(0.05)).all()
 
 
 def test_views_without_distortion_are_their_patches(shared_cache: Cached) -> None:
@@ -164,7 +191,7 @@ def paired_organs(tmp_path: Path) -> PoolDataset:
 
 def make_paired_source(tmp_path: Path, plan: Plan, **changes: object) -> PairSource:
     changed = edited(plan, "pretrain", **PLAIN, **changes)
-    return pair_source([paired_organs(tmp_path)], changed)
+    return pair_source([paired_organs(tmp_path)], changed, WHOLE)
 
 
 def test_foreground_pair_shows_the_same_organ(tmp_path: Path, shared_cache: Cached) -> None:
@@ -202,7 +229,7 @@ def test_second_patch_without_a_matching_class_shows_another(tmp_path: Path, sha
         write_volume(tmp_path / case, case, image, labels)
     dataset = PoolDataset("Mixed", 3, tuple(open_case(tmp_path / case) for case in ("a", "b")))
     plan = edited(shared_cache[1], "pretrain", **PLAIN, same_image_probability=0.0, foreground_fraction=1.0)
-    for sample in draw_many(pair_source([dataset], plan), 6):
+    for sample in draw_many(pair_source([dataset], plan, WHOLE), 6):
         shown = labels_in(sample.arrays["labels_1"]) | labels_in(sample.arrays["labels_2"])
         assert shown == {1, 2}
 
@@ -210,7 +237,7 @@ def test_second_patch_without_a_matching_class_shows_another(tmp_path: Path, sha
 def test_unlabelled_scan_gives_random_patches(tmp_path: Path, shared_cache: Cached) -> None:
     write_volume(tmp_path / "a", "a", np.zeros((40, 40, 40), np.int16), np.zeros((40, 40, 40), np.uint8))
     plan = edited(shared_cache[1], "pretrain", foreground_fraction=1.0)
-    source = pair_source([PoolDataset("Empty", 2, (open_case(tmp_path / "a"),))], plan)
+    source = pair_source([PoolDataset("Empty", 2, (open_case(tmp_path / "a"),))], plan, WHOLE)
     assert not any(labels_in(sample.arrays["labels_1"]) for sample in draw_many(source, 3))
 
 
