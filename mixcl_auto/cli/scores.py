@@ -11,15 +11,9 @@ if TYPE_CHECKING:
 
 def print_scores(scores: "Sequence[OrganScore]") -> None:
     """Means over cases per organ, each over the cases where the figure is defined."""
-    from mixcl_auto.workflows.score_means import mean_defined
+    from mixcl_auto.evaluation.summary import summarise_run
 
     columns = ("organ", "cases", "Dice", "HD95 (mm)", "surface Dice")
-    organs = list(dict.fromkeys(score.organ for score in scores))
-    rows = []
-    for organ in organs:
-        own = [score for score in scores if score.organ == organ]
-        counted = sum(score.dice is not None for score in own)
-        dice = mean_defined(score.dice for score in own)
-        distance = mean_defined(score.hd95_mm for score in own)
-        rows.append((organ, counted, dice, distance, mean_defined(score.surface_dice for score in own)))
+    organs = summarise_run(scores).organs
+    rows = [(organ.organ, organ.cases, organ.dice, organ.hd95_mm, organ.surface_dice) for organ in organs]
     print_table("Scores, mean over cases", columns, rows)

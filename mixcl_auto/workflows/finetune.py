@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixcl_auto.evaluation.score import score_run
+from mixcl_auto.evaluation.summary import summarise_run
 from mixcl_auto.finetuning.finetune import finetune as train
 from mixcl_auto.inference.predict import predict_held_out
 from mixcl_auto.io.scores import read_scores
@@ -12,7 +13,6 @@ from mixcl_auto.io.workspace import FinetuneFolder
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.score import OrganScore
 from mixcl_auto.workflows.inputs import Folder, choose_target, open_project
-from mixcl_auto.workflows.score_means import dice_per_organ, mean_dice
 
 
 @dataclass(frozen=True)
@@ -25,17 +25,17 @@ class FinetuneSummary:
     @property
     def cases(self) -> int:
         """How many held-out cases were scored."""
-        return len({score.case for score in self.scores})
+        return summarise_run(self.scores).cases
 
     @property
     def dice_per_organ(self) -> dict[str, float | None]:
         """Mean over the held-out cases."""
-        return dice_per_organ(self.scores)
+        return {organ.organ: organ.dice for organ in summarise_run(self.scores).organs}
 
     @property
     def mean_dice(self) -> float | None:
         """Mean over organs, then over cases."""
-        return mean_dice(self.scores)
+        return summarise_run(self.scores).dice
 
 
 def finetune(
