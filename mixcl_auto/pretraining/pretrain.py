@@ -28,7 +28,7 @@ from mixcl_auto.training.state import resume_state, start_state
 
 logger = logging.getLogger(__name__)
 
-_NAME = re.compile(r"(?!scratch)[A-Za-z0-9][A-Za-z0-9_.-]*")
+_NAME = re.compile(r"(?!scratch)[A-Za-z0-9_][A-Za-z0-9_-]*")
 _SECTIONS = ("preprocess", "network", "pretrain")
 _MUST_BE_FINITE = ("total", "identity", "label", "reconstruction")
 
@@ -134,8 +134,8 @@ def _is_finished(folder: PretrainFolder, plan: Plan, name: str) -> bool:
     """Whether the folder holds this very run, done; refuses a name that can't be one, and another run."""
     if not _NAME.fullmatch(name):
         raise RunError(
-            f"a pre-training can't be called {name!r}: use letters, digits, '.', '_' and '-', and no name "
-            "that begins with 'scratch', which --init takes for random weights"
+            f"a pre-training can't be called {name!r}: use letters, digits, _ and -, and no name that "
+            "begins with 'scratch', which --init takes for random weights"
         )
     before = read_run(folder.run, PretrainRun)
     if before is None:

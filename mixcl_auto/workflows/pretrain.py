@@ -8,7 +8,7 @@ from mixcl_auto.io.workspace import PretrainFolder
 from mixcl_auto.pretraining.pretrain import pretrain as train
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.plan import Plan, Term
-from mixcl_auto.workflows.inputs import Folder, is_plain_name, open_project
+from mixcl_auto.workflows.inputs import Folder, open_project
 
 
 def pretrain(
@@ -38,7 +38,6 @@ def pretrain(
         PlanError: if the plan or an edit is malformed.
         RunError: if the name can't be used, the cache is missing, or the folder holds a run of another plan.
     """
-    check_run_name(name)
     project = open_project(workspace, plan, edits)
     return train(
         project.workspace,
@@ -62,16 +61,3 @@ def leave_out(plan: Plan, without: Iterable[Term]) -> Plan:
         raise RunError("--without names all three terms; leave at least one")
     section = plan.pretrain.model_copy(update={"without": terms})
     return plan.model_copy(update={"pretrain": section})
-
-
-def check_run_name(name: str) -> None:
-    """Refuse a name that ``init`` could not tell from scratch or a file.
-
-    Raises:
-        RunError: if it is reserved or not a plain name.
-    """
-    if not is_plain_name(name) or name.startswith("scratch"):
-        raise RunError(
-            f"a pre-training can't be called {name!r}: use letters, digits, - and _, and not scratch..., "
-            "which is an initialisation without pre-training"
-        )
