@@ -27,7 +27,7 @@ class PatchSettings:
     Attributes:
         patch_size: voxels.
         window_hu: mapped to [0, 1]; its lower end fills what lies outside a scan.
-        foreground_fraction: least share of every batch that is centred on a labelled voxel.
+        foreground_fraction: share of the run's patches that is centred on a labelled voxel.
         orientation: flips and rotations.
         intensity: scale and shift.
     """
@@ -51,11 +51,11 @@ class PatchSource:
         self.cases = tuple(cases)
         self.settings = settings
 
-    def draw(self, generator: np.random.Generator, index: int) -> Sample:
-        """One patch; ``index`` decides whether it is centred on a label."""
+    def draw(self, generator: np.random.Generator, number: int) -> Sample:
+        """One patch; ``number`` decides whether it is centred on a label."""
         settings = self.settings
         case = self.cases[int(generator.integers(len(self.cases)))]
-        lower = self._draw_position(case, is_foreground(index, settings.foreground_fraction), generator)
+        lower = self._draw_position(case, is_foreground(number, settings.foreground_fraction), generator)
         padding = math.floor(settings.window_hu[0])
         hu = read_padded(case.image, lower, settings.patch_size, case.shape, padding=padding)
         labels = read_padded(case.labels, lower, settings.patch_size, case.shape, padding=0)
@@ -79,7 +79,7 @@ class PatchSource:
         return random_lower(case.shape, size, generator)
 
 
-def is_foreground(index: int, fraction: float) -> bool:
-    """Whether sample ``index`` of a batch is centred on a label: of n samples ceil(n * fraction) are."""
+def is_foreground(number: int, fraction: float) -> bool:
+    """Whether a run's sample is centred on a label: of the first n samples ceil(n * fraction) are."""
     # A tolerance, or 3 * (1 / 3) and its like would round up once too often.
-    return math.ceil((index + 1) * fraction - 1e-9) > math.ceil(index * fraction - 1e-9)
+    return math.ceil((number + 1) * fraction - 1e-9) > math.ceil(number * fraction - 1e-9)

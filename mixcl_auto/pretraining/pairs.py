@@ -104,14 +104,14 @@ class PairSource:
         self.settings = settings
         self._distance_table = distance_table()
 
-    def draw(self, generator: np.random.Generator, index: int) -> Sample:
-        """One pair with its three views; ``index`` plays no part."""
+    def draw(self, generator: np.random.Generator, number: int) -> Sample:
+        """One pair with its three views; ``number`` plays no part."""
         settings = self.settings
         dataset = self.pool[int(generator.choice(len(self.pool), p=self.probabilities))]
-        number = int(generator.integers(len(dataset.cases)))
-        case_1 = dataset.cases[number]
+        first = int(generator.integers(len(dataset.cases)))
+        case_1 = dataset.cases[first]
         patch_1 = self._draw_patch(case_1, None, generator)
-        case_2 = dataset.cases[self._draw_partner(number, len(dataset.cases), generator)]
+        case_2 = dataset.cases[self._draw_partner(first, len(dataset.cases), generator)]
         wanted = patch_1.classes() if settings.match_classes else None
         patch_2 = self._draw_patch(case_2, wanted, generator)
         views = [distort_view(p.image, settings.intensity, generator) for p in (patch_1, patch_1, patch_2)]
@@ -141,12 +141,12 @@ class PairSource:
         patch = self._warp(warp, zeros.astype(np.int16), zeros, zeros, centre=(0, 0, 0), origin=(0, 0, 0))
         distort_view(patch.image, settings.intensity, np.random.default_rng(0))
 
-    def _draw_partner(self, number: int, cases: int, generator: np.random.Generator) -> int:
+    def _draw_partner(self, first: int, cases: int, generator: np.random.Generator) -> int:
         """The case of P2: P1's, or any other with equal probability; a dataset of one case has no other."""
         if cases == 1 or generator.random() < self.settings.same_image_probability:
-            return number
+            return first
         other = int(generator.integers(cases - 1))
-        return other + (other >= number)
+        return other + (other >= first)
 
     def _draw_patch(
         self, case: CaseReader, wanted: Sequence[int] | None, generator: np.random.Generator

@@ -69,8 +69,8 @@ class Failure:
 class SampleSource(Protocol):
     """What draws samples; it travels to the workers."""
 
-    def draw(self, generator: np.random.Generator, index: int) -> Sample:
-        """Draw the sample at ``index`` of a batch; every random number comes from ``generator``."""
+    def draw(self, generator: np.random.Generator, number: int) -> Sample:
+        """Draw sample ``number`` of the run, counted from 0; all random numbers come from ``generator``."""
 
     def warm(self) -> None:
         """Compile in this process what the workers will need, so that they inherit it."""
@@ -93,7 +93,7 @@ class SampleDataset(Dataset[Sample | Failure]):
         """Draw a sample; a problem that the user can act on comes back as a ``Failure``."""
         step, index = divmod(number, self.batch_size)
         try:
-            return self.source.draw(sample_generator(self.seed, step, index), index)
+            return self.source.draw(sample_generator(self.seed, step, index), number)
         except MixCLError as problem:
             return Failure(str(problem))
 

@@ -10,7 +10,7 @@ from mixcl_auto.io.case_cache import CaseReader, open_case
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.training.cases import open_cases
-from mixcl_auto.training.samples import sample_generator
+from mixcl_auto.training.samples import SampleDataset, sample_generator
 from mixcl_auto.transforms.intensity import to_unit_range
 
 Cached = tuple[Workspace, Plan]
@@ -33,7 +33,7 @@ def corner_case(folder: Path) -> CaseReader:
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "fraction", "expected"),
+    ("samples", "fraction", "expected"),
     [
         (2, 0.5, 1),
         (3, 0.5, 2),
@@ -46,9 +46,21 @@ def corner_case(folder: Path) -> CaseReader:
     ],
 )
 def test_share_of_foreground_samples_is_at_least_the_fraction(
-    batch_size: int, fraction: float, expected: int
+    samples: int, fraction: float, expected: int
 ) -> None:
-    assert sum(is_foreground(index, fraction) for index in range(batch_size)) == expected
+    assert sum(is_foreground(number, fraction) for number in range(samples)) == expected
+
+
+def test_share_of_foreground_samples_does_not_depend_on_the_batch_size(
+    tmp_path: Path, shared_cache: Cached
+) -> None:
+    settings = make_source(shared_cache, **PLAIN).settings
+    source = PatchSource([corner_case(tmp_path / "corner")], settings)
+    for batch_size in (1, 3):
+        dataset = SampleDataset(source, seed=0, batch_size=batch_size)
+        shown = np.array([bool(dataset[number].arrays["labels"].any()) for number in range(12)])
+        assert shown[::2].all()
+        assert shown[1::2].sum() < 3
 
 
 def test_first_sample_of_a_batch_shows_a_label_and_the_second_any_place(
