@@ -165,6 +165,16 @@ class PretrainPlan(TrainerPlan):
             raise ValueError("without names all three terms; leave at least one")
         return self
 
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> Self:
+        for field in ("scale_range", "gamma_range", "smoothing_sigma_voxels"):
+            low, high = getattr(self, field)
+            if low > high:
+                raise ValueError(f"{field} must be (low, high) with low <= high, got {(low, high)}")
+        if self.gamma_range[1] < 1:
+            raise ValueError(f"gamma_range must reach 1 or more, got {self.gamma_range}")
+        return self
+
 
 class FinetunePlan(TrainerPlan):
     """Segmentation with Dice + cross-entropy (decision 17)."""

@@ -39,4 +39,5 @@ class DatasetSplit(Record):
         if not 0 < fraction <= 1:
             raise PlanError(f"fraction must be above 0 and at most 1 (0.05 is 5 %); got {fraction}")
         training = self.fold(fold).training
-        return training[: max(1, math.floor(fraction * len(training) + 0.5))]
+        # A tolerance, or 0.35 * 90 + 1/2 and its like would fall just short of a whole number.
+        return training[: max(1, math.floor(fraction * len(training) + 0.5 + 1e-9))]

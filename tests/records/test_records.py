@@ -63,6 +63,10 @@ def test_the_hash_is_of_the_content():
         (lambda: PretrainPlan(iterations=5, epochs=5), "either iterations or epochs"),
         (lambda: PretrainPlan(iterations=None), "either iterations or epochs"),
         (lambda: FinetunePlan(batch_size=0), "greater than 0"),
+        (lambda: PretrainPlan(scale_range=(1.25, 0.85)), r"scale_range must be \(low, high\)"),
+        (lambda: PretrainPlan(smoothing_sigma_voxels=(1, 0.5)), r"smoothing_sigma_voxels must be \(low"),
+        (lambda: PretrainPlan(gamma_range=(1.5, 0.7)), r"gamma_range must be \(low, high\)"),
+        (lambda: PretrainPlan(gamma_range=(0.5, 0.9)), "gamma_range must reach 1"),
     ],
 )
 def test_plans_that_contradict_themselves_are_refused(make, message):
@@ -129,6 +133,16 @@ SPLIT = DatasetSplit(
 )
 def test_a_fraction_takes_half_rounded_up_and_at_least_one_case(fraction, cases):
     assert SPLIT.training_cases(0, fraction) == tuple(cases)
+
+
+@pytest.mark.parametrize("cases", [30, 33, 50, 90, 170])
+def test_a_fraction_is_taken_as_it_is_written(cases):
+    """0.35 * 90 + 1/2 is 32, and 31.999... in floating point."""
+    ids = tuple(map(str, range(cases)))
+    split = DatasetSplit(dataset="D", seed=0, folds=(Fold(training=ids, held_out=("x",)),))
+    for percent in range(1, 101):
+        expected = max(1, (2 * percent * cases + 100) // 200)
+        assert len(split.training_cases(0, percent / 100)) == expected
 
 
 @pytest.mark.parametrize("fraction", [0, -0.5, 1.01, 5])
