@@ -30,7 +30,7 @@ from mixcl_auto.training.state import resume_state, start_state
 
 logger = logging.getLogger(__name__)
 
-_SECTIONS = ("preprocess", "network", "finetune")
+_SECTIONS = ("preprocess", "network", "finetune", "inference")
 _MUST_BE_FINITE = ("loss", "dice_loss", "cross_entropy")
 
 

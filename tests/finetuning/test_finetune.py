@@ -158,6 +158,9 @@ def test_run_of_another_plan_is_refused_with_the_differing_fields(cached: Cached
     other = edited(plan, "finetune", learning_rate=0.5)
     with pytest.raises(RunError, match=r"finetune\.learning_rate: 0\.001 and 0\.5"):
         run((workspace, other))
+    # Its scores are of the windows and the tolerance that they were made with.
+    with pytest.raises(RunError, match=r"inference\.overlap: 0\.5 and 0\.75"):
+        run((workspace, edited(plan, "inference", overlap=0.75)))
     # The pre-training's section has no effect on a fine-tuning.
     run((workspace, edited(plan, "pretrain", seed=9)))
 
