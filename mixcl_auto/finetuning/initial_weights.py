@@ -3,11 +3,11 @@
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixcl_auto.errors import RunError
+from mixcl_auto.errors import RunError, WeightsError
 from mixcl_auto.io.checkpoints import load_weights, weights_metadata
 from mixcl_auto.io.files import file_sha256
 from mixcl_auto.io.runs import read_pretrain_run
@@ -90,7 +90,9 @@ def start_network(
         set_output_bias(network, label_voxels)
     if init.file is None:
         return network, None
-    report = load_encoder(network, load_weights(init.file), position_grid=_position_grid(init.file))
+    metadata = weights_metadata(init.file) if init.file.suffix == ".safetensors" else {}
+    _compare_recipes(init.file, metadata, plan)
+    report = load_encoder(network, load_weights(init.file), position_grid=_position_grid(metadata))
     logger.info(
         "loaded %d of %d encoder tensors from %s",
         len(report.loaded),
@@ -137,11 +139,26 @@ def _find_pretraining(workspace: Workspace, plan_name: str, name: str) -> Init:
     return Init(name, folder.encoder, sha256, run.plan.pretrain.without)
 
 
-def _position_grid(file: Path) -> Grid | None:
+def _compare_recipes(file: Path, metadata: Mapping[str, str], plan: Plan) -> None:
+    """Refuse another number of heads, which no shape betrays; warn of another grid or window."""
+    if not metadata.get("format", "").startswith("mixcl_auto"):
+        return
+    heads = json.loads(metadata["network"])["heads"]
+    if heads != plan.network.heads:
+        raise WeightsError(
+            f"{file}: trained with {heads} attention heads, network.heads is {plan.network.heads}; the "
+            "shapes agree, what the weights mean does not: set network.heads to the file's"
+        )
+    for key in ("spacing_mm", "window_hu"):
+        now = list(getattr(plan.preprocess, key))
+        before = json.loads(metadata.get(key, "null"))
+        if before not in (None, now):
+            logger.warning("%s: pre-trained at %s %s, the plan has %s", file, key, before, now)
+
+
+def _position_grid(metadata: Mapping[str, str]) -> Grid | None:
     """How the position embedding's tokens lie, where our own metadata tells."""
-    if file.suffix != ".safetensors":
-        return None
-    grids = json.loads(weights_metadata(file).get("position_grids", "{}"))
+    grids = json.loads(metadata.get("position_grids", "{}"))
     if not grids:
         return None
     x, y, z = next(iter(grids.values()))

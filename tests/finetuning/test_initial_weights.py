@@ -11,6 +11,7 @@ from mixcl_auto.io.files import file_sha256, write_text
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.networks.backbone import Backbone
 from mixcl_auto.networks.initialise import initialise
+from mixcl_auto.pretraining.encoder_file import write_encoder
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.records.run import Environment, PretrainRun
 from mixcl_auto.training.networks import build_network
@@ -106,6 +107,29 @@ def test_poor_match_is_refused(cached: Cached) -> None:
     put_pretraining(cached, "mixcl")
     with pytest.raises(WeightsError, match="the weights do not fit this encoder"):
         start(edited(plan, "network", feature_size=8), find_init(workspace, "plan", "mixcl"))
+
+
+def test_other_number_of_heads_is_refused_though_all_shapes_agree(cached: Cached, tmp_path: Path) -> None:
+    _, plan = cached
+    file = tmp_path / "encoder.safetensors"
+    network = initialise(lambda: build_network(plan.network, out_channels=1), 3)
+    write_encoder(file, network, plan, name="mixcl")
+    init = Init("mixcl", file, file_sha256(file))
+    start(plan, init)
+    with pytest.raises(WeightsError, match=r"trained with 2 attention heads, network\.heads is 4"):
+        start(edited(plan, "network", heads=4), init)
+
+
+def test_other_grid_and_window_are_told_of(
+    cached: Cached, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, plan = cached
+    file = tmp_path / "encoder.safetensors"
+    network = initialise(lambda: build_network(plan.network, out_channels=1), 3)
+    write_encoder(file, network, edited(plan, "preprocess", spacing_mm=(3.0, 3.0, 3.0)), name="mixcl")
+    start(plan, Init("mixcl", file, file_sha256(file)))
+    assert "pre-trained at spacing_mm [3.0, 3.0, 3.0], the plan has [1.5, 1.5, 2.0]" in caplog.text
+    assert "window_hu" not in caplog.text
 
 
 def test_other_patch_size_is_interpolated_from_the_grid_in_the_metadata(
