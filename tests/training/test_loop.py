@@ -25,8 +25,8 @@ STEPS = 7
 
 
 class Points:
-    def draw(self, generator: np.random.Generator, index: int) -> Sample:
-        return Sample({"x": generator.standard_normal((1, 2, 2, 2), np.float32)}, (f"case_{index}",))
+    def draw(self, generator: np.random.Generator, number: int) -> Sample:
+        return Sample({"x": generator.standard_normal((1, 2, 2, 2), np.float32)}, (f"case_{number}",))
 
     def warm(self) -> None:
         pass
@@ -193,7 +193,7 @@ def test_finished_run_does_nothing_more(tmp_path: Path) -> None:
 
 def test_non_finite_loss_stops_and_keeps_the_checkpoint_before(tmp_path: Path) -> None:
     job, state = make_run(tmp_path, make_plan(), at_step=4, action="nan")
-    with pytest.raises(RunError, match=r"step 5 is not finite .*cases of its batch: case_0, case_1\."):
+    with pytest.raises(RunError, match=r"step 5 is not finite .*cases of its batch: case_8, case_9\."):
         train(job, state, progress=Silent())
     _, fresh = make_run(tmp_path, make_plan())
     assert resume_state(job.folder.checkpoint, fresh)

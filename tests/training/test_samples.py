@@ -21,10 +21,10 @@ class Numbers:
     is_terminated: bool = False
     warmed: int = 0
 
-    def draw(self, generator: np.random.Generator, index: int) -> Sample:
+    def draw(self, generator: np.random.Generator, number: int) -> Sample:
         drawn = int(generator.integers(1_000_000))
-        if self.fails_at == index:
-            raise DataError(f"case_{index}: damaged")
+        if self.fails_at == number:
+            raise DataError(f"case_{number}: damaged")
         if self.dies_in_workers:
             os._exit(3)
         if self.is_terminated:
@@ -32,7 +32,7 @@ class Numbers:
             os.kill(os.getpid(), signal.SIGINT)
         values = generator.random((1, 2, 3)).astype(np.float32)
         labels = generator.integers(0, 9, (2, 3)).astype(np.uint8)
-        return Sample({"values": values, "labels": labels}, (f"case_{index}",), {"drawn": drawn})
+        return Sample({"values": values, "labels": labels}, (f"case_{number}",), {"drawn": drawn})
 
     def warm(self) -> None:
         self.warmed += 1
