@@ -190,6 +190,8 @@ class FinetunePlan(TrainerPlan):
     intensity_probability: Probability = 0.2
     intensity_scale: NonNegativeFloat = 0.1
     intensity_shift: NonNegativeFloat = 0.1
+    gradient_every: Literal[0] = 0
+    """One loss has no shares to measure; another value is refused rather than ignored."""
 
 
 class InferencePlan(Record):

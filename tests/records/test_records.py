@@ -63,6 +63,7 @@ def test_the_hash_is_of_the_content():
         (lambda: PretrainPlan(iterations=5, epochs=5), "either iterations or epochs"),
         (lambda: PretrainPlan(iterations=None), "either iterations or epochs"),
         (lambda: FinetunePlan(batch_size=0), "greater than 0"),
+        (lambda: FinetunePlan(gradient_every=5), "gradient_every\n  Input should be 0"),
         (lambda: PretrainPlan(scale_range=(1.25, 0.85)), r"scale_range must be \(low, high\)"),
         (lambda: PretrainPlan(smoothing_sigma_voxels=(1, 0.5)), r"smoothing_sigma_voxels must be \(low"),
         (lambda: PretrainPlan(gamma_range=(1.5, 0.7)), r"gamma_range must be \(low, high\)"),
