@@ -13,7 +13,7 @@ _BYTES_PER_PARAMETER = 16
 """Weight, gradient and AdamW's two moments, in float32."""
 _BYTES_PER_ACTIVATION = {"pretrain": 190.0, "finetune": 60.0}
 """Peak growth per sample, voxel and channel of level 0, measured at 96^3, feature size 16, in bf16: a MixCL
-pair with its three views (18.2 GB for a batch of 6), and a fine-tuning patch with 14 classes (3.9 GB for 2)."""
+pair with its three views (18.2 GB for a batch of 6); a fine-tuning patch, 14 classes (3.9 GB for 2)."""
 
 
 def training_gb(network: NetworkPlan, section: str, batch_size: int) -> float:
