@@ -81,7 +81,7 @@ def finetune(
         return folder
     cases = open_cases(workspace, plan, dataset, training_ids)
     chosen = choose_device(device)
-    precision = resolve_precision(plan.finetune.precision, chosen)
+    precision = resolve_precision(plan.finetune.precision, chosen, plan.network.patch_size)
     label_voxels = count_label_voxels(cases, planned.class_count)
     network, loaded = start_network(plan, start, class_count=planned.class_count, label_voxels=label_voxels)
     record = FinetuneRun(

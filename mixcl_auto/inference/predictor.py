@@ -50,7 +50,7 @@ class Predictor:
         self.plan = plan
         self.labels_count = labels_count
         self.device = choose_device(device)
-        self.precision = resolve_precision(plan.finetune.precision, self.device)
+        self.precision = resolve_precision(plan.finetune.precision, self.device, plan.network.patch_size)
         network = build_network(plan.network, out_channels=labels_count)
         try:
             network.load_state_dict(dict(state_dict))

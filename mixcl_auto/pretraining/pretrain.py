@@ -67,7 +67,7 @@ def pretrain(
         return folder
     pool = open_pool(workspace, plan)
     chosen = choose_device(device)
-    precision = resolve_precision(plan.pretrain.precision, chosen)
+    precision = resolve_precision(plan.pretrain.precision, chosen, plan.network.patch_size)
     network = initialise(lambda: build_mixcl_network(plan), plan.pretrain.seed)
     record = PretrainRun(
         name=name,

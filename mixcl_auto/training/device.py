@@ -1,6 +1,6 @@
 """Which device trains, in which precision, with how many threads."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -9,6 +9,10 @@ import torch
 from mixcl_auto.errors import RunError
 
 Precision = Literal["bf16", "fp16", "fp32"]
+
+_SMALLEST_BF16_SIDE = 32
+"""Smaller patches end in convolutions over 2 voxels, whose bf16 weight gradient reads memory that nobody has
+written (torch 2.13, oneDNN on AMX: NaN in a third of the trials, and silently wrong in the others)."""
 
 _AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -37,21 +41,34 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
     return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
 
 
-def resolve_precision(plan_value: str, device: torch.device) -> Precision:
+def resolve_precision(
+    plan_value: str, device: torch.device, patch_size: Sequence[int] | None = None
+) -> Precision:
     """What ``precision`` of a plan means on a device.
 
     ``auto`` is bf16 where the device computes in it (for CPUs: AMX or AVX-512 BF16), else fp16 with a
-    gradient scaler on CUDA, else fp32.
+    gradient scaler on CUDA, else fp32. On a CPU a patch with a side of 16 is computed in fp32.
+
+    Args:
+        plan_value: ``auto``, ``bf16``, ``fp16`` or ``fp32``.
+        device: that computes.
+        patch_size: of the network that trains on it, in voxels.
 
     Raises:
-        RunError: for fp16 on a CPU, or a value that no plan has.
+        RunError: for fp16 on a CPU, bf16 on a CPU with a patch side of 16, or a value that no plan has.
     """
+    too_small = device.type == "cpu" and min(patch_size or (_SMALLEST_BF16_SIDE,)) < _SMALLEST_BF16_SIDE
     if plan_value == "auto":
-        if _computes_in_bf16(device):
+        if _computes_in_bf16(device) and not too_small:
             return "bf16"
         return "fp16" if device.type == "cuda" else "fp32"
     if plan_value == "fp16" and device.type != "cuda":
         raise RunError("precision fp16 needs a CUDA device; set it to auto, bf16 or fp32")
+    if plan_value == "bf16" and too_small:
+        raise RunError(
+            "precision bf16 can't train patches with a side of 16 on a CPU, where the gradients of "
+            "convolutions over 2 voxels are wrong; set it to auto or fp32"
+        )
     for precision in ("bf16", "fp16", "fp32"):
         if plan_value == precision:
             return precision

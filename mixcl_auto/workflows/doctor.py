@@ -173,13 +173,13 @@ def check_training_step(device: str | None) -> Check:
     from mixcl_auto.networks.build import build_backbone
     from mixcl_auto.training.device import autocast, choose_device, resolve_precision
 
-    chosen = choose_device(device)
-    precision = resolve_precision("auto", chosen)
+    chosen, patch_size = choose_device(device), (32, 32, 32)
+    precision = resolve_precision("auto", chosen, patch_size)
     network = build_backbone(
         "unetr",
         in_channels=1,
         out_channels=2,
-        patch_size=(16, 16, 16),
+        patch_size=patch_size,
         feature_size=4,
         hidden_size=24,
         mlp_size=48,
@@ -187,7 +187,7 @@ def check_training_step(device: str | None) -> Check:
         layers=4,
     ).to(chosen)
     optimiser = torch.optim.AdamW([item for item in network.parameters() if item.requires_grad], lr=1e-2)
-    image = torch.linspace(0, 1, 16**3, device=chosen).reshape(1, 1, 16, 16, 16)
+    image = torch.linspace(0, 1, 32**3, device=chosen).reshape(1, 1, *patch_size)
     target = (image[:, 0] > 0.5).long()
     began, losses = time.perf_counter(), []
     for _ in range(2):

@@ -69,6 +69,22 @@ def test_half_precision_without_range_is_refused_on_a_cpu() -> None:
         resolve_precision("fp16", CPU)
 
 
+def test_a_patch_side_of_16_is_computed_in_fp32_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
+    assert resolve_precision("auto", CPU, (16, 96, 96)) == "fp32"
+    assert resolve_precision("auto", CPU, (32, 32, 32)) == "bf16"
+
+
+def test_bf16_with_a_patch_side_of_16_is_refused_on_a_cpu() -> None:
+    with pytest.raises(RunError, match="can't train patches with a side of 16 on a CPU"):
+        resolve_precision("bf16", CPU, (96, 96, 16))
+
+
+def test_a_gpu_takes_bf16_whatever_the_patch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    assert resolve_precision("auto", torch.device("cuda", 0), (16, 16, 16)) == "bf16"
+
+
 def test_unknown_precision_is_refused() -> None:
     with pytest.raises(RunError, match="unknown precision 'int8'"):
         resolve_precision("int8", CPU)
