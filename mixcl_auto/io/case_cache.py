@@ -70,7 +70,7 @@ class CaseReader:
             with np.load(path, allow_pickle=False) as file:
                 return {int(name): file[name] for name in file.files}
         except (OSError, ValueError, EOFError) as problem:
-            raise DataError(f"{path}: damaged cache file ({problem}); {_REMEDY}") from None
+            raise self._damaged(path, problem) from None
 
     def _region(self, name: str, lower: Sequence[int], upper: Sequence[int]) -> npt.NDArray[Any]:
         for start, stop, size in zip(lower, upper, self.shape, strict=True):
@@ -81,8 +81,23 @@ class CaseReader:
         try:
             values: npt.NDArray[Any] = self._array(name)[window]
         except (RuntimeError, ValueError, OSError) as problem:
-            raise DataError(f"{self.folder / name}.b2nd: damaged cache file ({problem}); {_REMEDY}") from None
+            raise self._damaged(self.folder / f"{name}.b2nd", problem) from None
         return values
+
+    def check(self) -> None:
+        """See that every file is there and can be opened; its content is not read.
+
+        Raises:
+            DataError: if one can't.
+        """
+        nowhere = (0, 0, 0)
+        for name in _ARRAYS:
+            self._region(name, nowhere, nowhere)
+        if not (self.folder / "foreground.npz").is_file():
+            raise self._damaged(self.folder / "foreground.npz", "no such file")
+
+    def _damaged(self, path: Path, problem: object) -> DataError:
+        return DataError(f"{path}: damaged cache file ({problem}); remove {self.folder} and {_REMEDY}")
 
     def _array(self, name: str) -> blosc2.NDArray:
         if self._process != os.getpid():
@@ -110,7 +125,9 @@ def open_case(folder: Path) -> CaseReader:
 def cached_key(folder: Path) -> str | None:
     """The key of the case in a folder; absent where there is no whole one."""
     try:
-        return open_case(folder).record.key
+        case = open_case(folder)
+        case.check()
+        return case.record.key
     except DataError:
         return None
 

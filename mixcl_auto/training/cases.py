@@ -26,6 +26,7 @@ def open_cases(workspace: Workspace, plan: Plan, dataset: str, cases: Iterable[s
         raise RunError(
             f"{dataset}: {len(missing)} of {len(missing) + len(readers)} cases are not in the cache "
             f"{workspace.cache(dataset, preprocess_hash)} ({', '.join(missing[:5])}"
-            f"{', ...' if len(missing) > 5 else ''}); run `mixcl_auto plan_and_preprocess` with this plan"
+            f"{', ...' if len(missing) > 5 else ''}); run `mixcl_auto plan_and_preprocess` again "
+            "as for this plan (fields of preprocess that were changed need their --set there)"
         )
     return readers

@@ -151,3 +151,18 @@ def test_the_key_changes_with_each_of_its_parts():
     }
     assert len(keys) == 4
     assert case_key("i", "l", "p") == case_key("i", "l", "p")
+
+
+@pytest.mark.parametrize("name", ["image.b2nd", "labels.b2nd", "distance.b2nd", "foreground.npz"])
+def test_a_case_that_lacks_a_file_is_not_whole(folder, name):
+    assert cached_key(folder) == "k"
+    (folder / name).unlink()
+    assert cached_key(folder) is None
+
+
+def test_a_truncated_array_is_not_whole_and_the_error_says_what_to_remove(folder):
+    path = folder / "labels.b2nd"
+    path.write_bytes(path.read_bytes()[:300])
+    assert cached_key(folder) is None
+    with pytest.raises(DataError, match=f"remove {folder} and run `mixcl_auto plan_and_preprocess` again"):
+        open_case(folder).labels((0, 0, 0), SHAPE)

@@ -15,4 +15,4 @@ def test_missing_cases_are_counted_and_named(tmp_path: Path) -> None:
     message = str(caught.value)
     assert message.startswith("Liver: 7 of 7 cases are not in the cache ")
     assert "(case_0, case_1, case_2, case_3, case_4, ...)" in message
-    assert message.endswith("run `mixcl_auto plan_and_preprocess` with this plan")
+    assert "run `mixcl_auto plan_and_preprocess` again as for this plan (fields" in message
