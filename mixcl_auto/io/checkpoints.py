@@ -1,5 +1,6 @@
 """Training states and network weights, written at once and read without running code from the file."""
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,23 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
 
 
 def save_weights(path: Path, state: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors as safetensors, with text to describe them."""
+    """Write tensors as safetensors, with text to describe them; the same content gives the same bytes."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
+        _sort_metadata(temporary)
+
+
+def _sort_metadata(path: Path) -> None:
+    """The library writes metadata in an order drawn anew each time, which would change the file's hash."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(text) <= size:
+            file.seek(8)
+            file.write(text.ljust(size))
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -73,9 +87,10 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as problem:
+    except Exception:  # damaged bytes raise anything, down to IndexError
         raise WeightsError(
-            f"{path}: the weights can't be read safely ({_first_line(problem)}); save the bare state_dict"
+            f"{path}: the file is damaged, or holds Python objects beside tensors, which could run code when "
+            "read; save the bare state_dict, best as .safetensors"
         ) from None
     return _named_tensors(state, path)
 
@@ -94,7 +109,9 @@ def _open_safetensors(path: Path) -> Any:
     try:
         return safe_open(path, framework="pt", device="cpu")
     except (SafetensorError, OSError) as problem:
-        raise WeightsError(f"{path}: the weights can't be read ({_first_line(problem)})") from None
+        raise WeightsError(
+            f"{path}: the weights can't be read ({_first_line(problem)}); restore the file"
+        ) from None
 
 
 def _named_tensors(state: Any, path: Path) -> dict[str, torch.Tensor]:
