@@ -36,6 +36,7 @@ class Init:
         name: in paths and reports.
         file: the encoder's; absent for random weights.
         sha256: of the file.
+        source: the pre-training's name, or the file as given.
         without: terms that the pre-training left out.
         redraw: 0, or n - 1 for ``scratch-n``, another random initialisation with the same batches: the
             control that
@@ -45,6 +46,7 @@ class Init:
     name: str
     file: Path | None = None
     sha256: str | None = None
+    source: str = ""
     without: tuple[str, ...] = ()
     redraw: int = 0
 
@@ -58,12 +60,12 @@ def find_init(workspace: Workspace, plan_name: str, init: str) -> Init:
     if match := _SCRATCH.fullmatch(init):
         return Init(init, redraw=int(match[1]) - 1 if match[1] else 0)
     if init.endswith(WEIGHTS_SUFFIXES):
-        file = Path(init)
-        if not file.is_file():
-            raise RunError(f"--init {init}: no such weights file")
-        if file.stem.startswith("scratch"):
-            raise RunError(f"--init {init}: results would be taken for random weights; rename the file")
-        return Init(file.stem, file, file_sha256(file))
+        return _find_file(workspace, plan_name, Path(init))
+    if Path(init).name != init or Path(init).is_file():
+        raise RunError(
+            f"--init {init}: write scratch, the name of a pre-training, or a weights file "
+            f"({', '.join(WEIGHTS_SUFFIXES)})"
+        )
     return _find_pretraining(workspace, plan_name, init)
 
 
@@ -92,7 +94,11 @@ def start_network(
         return network, None
     metadata = weights_metadata(init.file) if init.file.suffix == ".safetensors" else {}
     _compare_recipes(init.file, metadata, plan)
-    report = load_encoder(network, load_weights(init.file), position_grid=_position_grid(metadata))
+    try:
+        report = load_encoder(network, load_weights(init.file), position_grid=_position_grid(metadata))
+    except WeightsError as problem:
+        named = str(problem).startswith(str(init.file))
+        raise WeightsError(str(problem) if named else f"{init.file}: {problem}") from None
     logger.info(
         "loaded %d of %d encoder tensors from %s",
         len(report.loaded),
@@ -100,7 +106,7 @@ def start_network(
         init.file,
     )
     return network, LoadedWeights(
-        source=init.name if init.file.name == "encoder.safetensors" else str(init.file),
+        source=init.source,
         sha256=init.sha256 or file_sha256(init.file),
         loaded=report.loaded,
         interpolated=report.interpolated,
@@ -108,27 +114,44 @@ def start_network(
     )
 
 
+def _find_file(workspace: Workspace, plan_name: str, file: Path) -> Init:
+    """A weights file, which names the results: so it may not be called as something else is."""
+    if not file.is_file():
+        raise RunError(f"--init {file}: no such weights file")
+    if file.stem.startswith("scratch"):
+        raise RunError(f"--init {file}: results would be taken for random weights; rename the file")
+    sha256 = file_sha256(file)
+    namesake = workspace.pretrain(plan_name, file.stem)
+    if namesake.run.is_file() and read_pretrain_run(namesake).encoder_sha256 != sha256:
+        raise RunError(
+            f"--init {file}: results would be taken for those of the plan's pre-training {file.stem!r}, "
+            "which has other weights; rename the file"
+        )
+    return Init(file.stem, file, sha256, source=str(file))
+
+
 def _find_pretraining(workspace: Workspace, plan_name: str, name: str) -> Init:
     runs = {run.path.name: run for run in workspace.pretrain_runs(plan_name)}
     if name not in runs:
         known = ", ".join(runs) or "none"
-        option = "" if name == "mixcl" else f" --name {name}"
+        can_be = name and not name.lower().startswith("scratch")
+        first = f"run `{_pretrain_command(plan_name, name)}` first, or " if can_be else ""
         raise RunError(
-            f"plan {plan_name!r} has no pre-training {name!r} (there: {known}); run "
-            f"`mixcl_auto pretrain -p {plan_name}.json{option}` first, or start from random weights with "
-            "`--init scratch`"
+            f"plan {plan_name!r} has no pre-training {name!r} (there: {known}); {first}start from random "
+            "weights with `--init scratch` (or scratch-2, scratch-3, ... for another draw)"
         )
     folder = runs[name]
     run = read_pretrain_run(folder)
     if run.status != "finished":
         raise RunError(
-            f"{folder.path}: the pre-training is not finished; run `mixcl_auto pretrain` again to go on with "
-            "it, or start from random weights with `--init scratch`"
+            f"{folder.path}: the pre-training is not finished; run `{_pretrain_command(plan_name, name)}` to "
+            "go on with it (with its --set and --without, if it had any), or start from random weights with "
+            "`--init scratch`"
         )
     if not folder.encoder.is_file():
         raise RunError(
-            f"{folder.path} holds no {folder.encoder.name}; put the file back, or remove the folder and "
-            "pre-train again"
+            f"{folder.path} holds no {folder.encoder.name}; put the file back, or run "
+            f"`{_pretrain_command(plan_name, name)}` again"
         )
     sha256 = file_sha256(folder.encoder)
     if run.encoder_sha256 not in (None, sha256):
@@ -136,7 +159,11 @@ def _find_pretraining(workspace: Workspace, plan_name: str, name: str) -> Init:
             f"{folder.encoder}: not the file that the pre-training wrote (its SHA-256 is another); restore "
             "it, or remove the folder and pre-train again"
         )
-    return Init(name, folder.encoder, sha256, run.plan.pretrain.without)
+    return Init(name, folder.encoder, sha256, name, run.plan.pretrain.without)
+
+
+def _pretrain_command(plan_name: str, name: str) -> str:
+    return f"mixcl_auto pretrain -p {plan_name}.json" + ("" if name == "mixcl" else f" --name {name}")
 
 
 def _compare_recipes(file: Path, metadata: Mapping[str, str], plan: Plan) -> None:

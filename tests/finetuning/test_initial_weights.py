@@ -199,7 +199,7 @@ def test_missing_pretraining_offers_ways_out_and_lists_those_there(cached: Cache
 
 def test_unfinished_pretraining_is_refused(cached: Cached) -> None:
     put_pretraining(cached, "mixcl", status="running")
-    with pytest.raises(RunError, match="not finished; run `mixcl_auto pretrain` again"):
+    with pytest.raises(RunError, match=r"not finished; run `mixcl_auto pretrain -p plan\.json` to go on"):
         find_init(cached[0], "plan", "mixcl")
 
 
@@ -226,3 +226,40 @@ def test_weights_file_that_would_pass_for_scratch_is_refused(cached: Cached, tmp
 def test_missing_weights_file_is_an_error(cached: Cached, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"gone\.pt: no such weights file"):
         find_init(cached[0], "plan", str(tmp_path / "gone.pt"))
+
+
+def test_weights_file_that_would_pass_for_a_pretraining_is_refused(cached: Cached, tmp_path: Path) -> None:
+    put_pretraining(cached, "mixcl")
+    file = tmp_path / "mixcl.pt"
+    torch.save({}, file)
+    with pytest.raises(RunError, match="taken for those of the plan's pre-training 'mixcl'"):
+        find_init(cached[0], "plan", str(file))
+
+
+@pytest.mark.parametrize("init", ["weights.pkl/x", "folder/mixcl", "../mixcl"])
+def test_paths_that_are_no_weights_file_are_not_taken_for_names(cached: Cached, init: str) -> None:
+    with pytest.raises(RunError, match=r"a weights file \(\.safetensors, \.pt, \.pth\)"):
+        find_init(cached[0], "plan", init)
+
+
+def test_advice_can_be_followed(cached: Cached) -> None:
+    with pytest.raises(RunError) as caught:
+        find_init(cached[0], "plan", "Scratch")
+    assert "pretrain" not in str(caught.value).replace("pre-training", "")
+    assert "`--init scratch`" in str(caught.value)
+
+
+def test_misfit_names_the_file(cached: Cached, tmp_path: Path) -> None:
+    workspace, plan = cached
+    file = tmp_path / "lab.pt"
+    torch.save({"a": torch.zeros(3)}, file)
+    with pytest.raises(WeightsError, match=r"lab\.pt: the weights do not fit this encoder"):
+        start(plan, find_init(workspace, "plan", str(file)))
+
+
+def test_source_of_a_file_is_the_file_whatever_it_is_called(cached: Cached, tmp_path: Path) -> None:
+    encoder = put_pretraining(cached, "mixcl")
+    copy = tmp_path / "encoder.safetensors"
+    copy.write_bytes(encoder.read_bytes())
+    assert find_init(cached[0], "plan", str(copy)).source == str(copy)
+    assert find_init(cached[0], "plan", "mixcl").source == "mixcl"
