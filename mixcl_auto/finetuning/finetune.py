@@ -80,6 +80,7 @@ def finetune(
         logger.info("%s: already trained", folder.path)
         return folder
     cases = open_cases(workspace, plan, dataset, training_ids)
+    open_cases(workspace, plan, dataset, split.fold(fold).held_out)  # predicted at the end; missed now
     chosen = choose_device(device)
     precision = resolve_precision(plan.finetune.precision, chosen, plan.network.patch_size)
     label_voxels = count_label_voxels(cases, planned.class_count)
@@ -191,6 +192,13 @@ def _is_trained(folder: FinetuneFolder, plan: Plan, dataset: str, init: Init) ->
             f"{folder.path} holds a run that started from other weights of the name {init.name!r}; give the "
             "weights another name, or remove that folder to start again"
         )
+    if before.status != "running" and not (folder.weights.is_file() or folder.scores.is_file()):
+        if not folder.checkpoint.is_file():
+            raise RunError(
+                f"{folder.path}: the run is trained, but {folder.weights.name} and {folder.checkpoint.name} "
+                "are gone; put one of them back, or remove the folder to train again"
+            )
+        return False  # no step is left: the weights are written again from the last checkpoint
     return before.status != "running"
 
 

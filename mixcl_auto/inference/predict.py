@@ -11,6 +11,7 @@ from mixcl_auto.inference.predictor import (
     Predictor,
     load_predictor,
     predict_volume,
+    refuse_untrained,
     to_labels,
     to_source_grid,
 )
@@ -64,6 +65,7 @@ def predict_held_out(
         raise RunError(
             f"{folder.path}: the training has not ended; run `mixcl_auto finetune -p {plan_name}` again"
         )
+    refuse_untrained(folder, run.status)
     done = _predicted_before(folder, file_sha256(folder.weights), run.plan.inference)
     pending = [case for case in run.held_out_cases if case not in done.cases]
     listener.start(f"predict {run.dataset} fold {run.fold}", len(run.held_out_cases), len(done.cases))
@@ -118,12 +120,14 @@ def predict_files(
             write_labels(path, predict_volume(predictors, volume), volume.geometry)
             written.append(path)
         except MixCLError as problem:
-            logger.error("%s: %s", image, problem)
-            failures.append(f"  {image}: {problem}")
+            reason = str(problem).removeprefix(f"{image}: ")
+            logger.error("%s: %s", image, reason)
+            failures.append(f"  {image}: {reason}")
         listener.advance(1, name)
     listener.finish()
     if failures:
-        failed = f"{len(failures)} of {len(names)} scans could not be segmented; the others are in {output}:"
+        others = f"; the others are in {output}" if written else ""
+        failed = f"{len(failures)} of {len(names)} scans could not be segmented{others}:"
         raise RunError("\n".join([failed, *failures]))
     return written
 

@@ -97,14 +97,28 @@ def load_predictor(folder: FinetuneFolder, device: str | torch.device | None = N
 
     Raises:
         DataError: if nothing ran in the folder.
-        RunError: if its training has not ended.
-        WeightsError: if the weights are missing or damaged.
+        RunError: if its training has not ended, or its weights are gone.
+        WeightsError: if the weights are damaged.
     """
     run = read_finetune_run(folder)
-    if run.status == "running":
-        raise RunError(f"{folder.path}: the training has not ended; run `mixcl_auto finetune` again to go on")
+    refuse_untrained(folder, run.status)
     classes = run.plan.dataset(run.dataset).class_count
     return Predictor(run.plan, classes, load_weights(folder.weights), device)
+
+
+def refuse_untrained(folder: FinetuneFolder, status: str) -> None:
+    """See that a run can predict.
+
+    Raises:
+        RunError: if its training has not ended, or its weights are gone.
+    """
+    if status == "running":
+        raise RunError(f"{folder.path}: the training has not ended; run `mixcl_auto finetune` again to go on")
+    if not folder.weights.is_file():
+        raise RunError(
+            f"{folder.path}: trained, but {folder.weights.name} is gone; put it back, or remove the folder "
+            "and run `mixcl_auto finetune` again"
+        )
 
 
 def predict_volume(predictors: Sequence[Predictor], volume: Volume) -> NDArray[np.uint8]:

@@ -149,4 +149,11 @@ def _is_finished(folder: PretrainFolder, plan: Plan, name: str) -> bool:
         dataset_fields=("labels", "cases", "fingerprint"),
         remedy="pre-train under another name (--name), or remove that folder to start again",
     )
+    if before.status == "finished" and not folder.encoder.is_file():
+        if not folder.checkpoint.is_file():
+            raise RunError(
+                f"{folder.path}: the run is finished, but {folder.encoder.name} and {folder.checkpoint.name} "
+                "are gone; put one of them back, or remove the folder to pre-train again"
+            )
+        return False  # no step is left: the encoder is written again from the last checkpoint
     return before.status == "finished"

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from mixcl_auto.errors import RunError
 from mixcl_auto.inference.predict import find_images, predict_files
 from mixcl_auto.progress import Progress
 from mixcl_auto.workflows.inputs import Folder, find_run, open_project
@@ -50,7 +49,4 @@ def predict(
         find_run(project, dataset=dataset, init=str(init), fraction=fraction, fold=fold, seed=seed)
         for fold in dict.fromkeys(folds)
     ]
-    for run in runs:
-        if not run.weights.is_file():
-            raise RunError(f"{run.path}: the training has not ended; run `mixcl_auto finetune` for it again")
     return predict_files(runs, find_images(Path(source)), Path(output), device=device, progress=progress)

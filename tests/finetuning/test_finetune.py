@@ -75,7 +75,8 @@ def test_held_out_and_unused_cases_are_never_opened(cached: Cached, scratch: Fin
     workspace, _ = cached
     for case in ("abdomen_0", "abdomen_3", "abdomen_4"):
         for file in next(workspace.preprocessed.glob(f"{TARGET}/*/{case}")).iterdir():
-            file.unlink()
+            if file.name != "case.json":  # that a held-out case is there is seen before hours of training
+                file.unlink()
     assert_same_result(scratch, run(cached))
 
 
@@ -145,11 +146,32 @@ def test_trained_and_finished_runs_are_left_as_they_are(cached: Cached) -> None:
     before = folder.log.stat().st_mtime_ns
     assert run(short) == folder
     mark_finished(folder)
+    folder.scores.touch()
     folder.weights.unlink()
     workspace.preprocessed.rename(workspace.root / "elsewhere")
     assert run((workspace, edited(short[1], "finetune", workers=1))) == folder
     assert folder.log.stat().st_mtime_ns == before
     assert read_finetune_run(folder).status == "finished"
+
+
+def test_lost_weights_are_written_again_from_the_checkpoint_and_else_asked_for(cached: Cached) -> None:
+    workspace, plan = cached
+    short = (workspace, edited(plan, "finetune", iterations=1))
+    folder = run(short)
+    before = folder.weights.read_bytes()
+    folder.weights.unlink()
+    assert run(short).weights.read_bytes() == before
+    folder.weights.unlink()
+    folder.checkpoint.unlink()
+    with pytest.raises(RunError, match=r"model.safetensors and checkpoint.pt are gone; put one of them"):
+        run(short)
+
+
+def test_held_out_case_without_cache_is_noticed_before_training(cached: Cached) -> None:
+    workspace, _ = cached
+    (next(workspace.preprocessed.glob(f"{TARGET}/*/abdomen_0")) / "case.json").unlink()
+    with pytest.raises(RunError, match=r"1 of 1 cases are not in the cache .*abdomen_0"):
+        run(cached)
 
 
 def test_run_of_another_plan_is_refused_with_the_differing_fields(cached: Cached) -> None:

@@ -212,3 +212,34 @@ def test_volumes_are_predicted_on_their_own_grid(threshold_run):
     labels = predictor.predict_volume(volume)
     assert labels.shape == volume.array.shape
     assert dice(run.masks["case_pir"], labels) > 0.93
+
+
+def test_lost_weights_are_asked_for(threshold_run):
+    run = threshold_run
+    run.folder.weights.unlink()
+    for predict in (
+        lambda: predict_held_out(run.workspace, "plan", run.folder),
+        lambda: load_predictor(run.folder, "cpu"),
+    ):
+        with pytest.raises(RunError, match=r"trained, but model\.safetensors is gone; put it back"):
+            predict()
+
+
+@pytest.mark.parametrize("degrees", [(17, -11, 14), (40, 38, 33)])
+def test_an_oblique_scan_gets_a_label_map_on_exactly_its_grid(threshold_run, tmp_path, degrees):
+    run = threshold_run
+    a, b, c = np.radians(degrees)
+    turn_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
+    turn_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
+    turn_z = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
+    image = SimpleITK.ReadImage(str(run.images["case_pir"]))
+    image.SetDirection((turn_x @ turn_y @ turn_z @ np.diag([1, -1, 1])).ravel().tolist())
+    image.SetOrigin((3.25, -71.5, 12.125))
+    SimpleITK.WriteImage(image, str(tmp_path / "oblique.mha"))
+    (written,) = predict_files([run.folder], [tmp_path / "oblique.mha"], tmp_path / "out", device="cpu")
+    label_map = SimpleITK.ReadImage(str(written))
+    assert label_map.GetSize() == image.GetSize()
+    np.testing.assert_allclose(label_map.GetSpacing(), image.GetSpacing(), rtol=1e-6)
+    np.testing.assert_allclose(label_map.GetOrigin(), image.GetOrigin(), atol=1e-4)
+    np.testing.assert_allclose(label_map.GetDirection(), image.GetDirection(), atol=1e-6)
+    assert SimpleITK.GetArrayFromImage(label_map).any()

@@ -135,10 +135,23 @@ def test_finished_run_needs_neither_cache_nor_checkpoint(cached: Cached) -> None
     workspace, plan = cached
     short = edited(plan, "pretrain", iterations=1)
     folder = pretrain(workspace, short, "plan", device="cpu")
-    for path in (folder.checkpoint, folder.encoder):
-        path.unlink()
+    folder.checkpoint.unlink()
     workspace.preprocessed.rename(workspace.root / "elsewhere")
     assert pretrain(workspace, short, "plan", device="cpu") == folder
+
+
+def test_lost_encoder_is_written_again_from_the_checkpoint_and_else_asked_for(cached: Cached) -> None:
+    workspace, plan = cached
+    short = edited(plan, "pretrain", iterations=1)
+    folder = pretrain(workspace, short, "plan", device="cpu")
+    before, log = folder.encoder.read_bytes(), folder.log.read_bytes()
+    folder.encoder.unlink()
+    pretrain(workspace, short, "plan", device="cpu")
+    assert (folder.encoder.read_bytes(), folder.log.read_bytes()) == (before, log)
+    folder.encoder.unlink()
+    folder.checkpoint.unlink()
+    with pytest.raises(RunError, match=r"encoder.safetensors and checkpoint.pt are gone; put one of them"):
+        pretrain(workspace, short, "plan", device="cpu")
 
 
 def test_run_of_another_plan_is_refused_with_the_differing_fields(finished: Finished) -> None:
