@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixcl_auto.errors import DataError
-from mixcl_auto.io.images import Volume
+from mixcl_auto.io.images import Volume, corners_mm
 from mixcl_auto.metrics.dice import confusion_counts, dice_from_counts, dice_per_label
 from mixcl_auto.metrics.surface_distance import surface_scores_per_label
 from mixcl_auto.records.score import OrganScore
@@ -19,6 +19,8 @@ from mixcl_auto.records.score import OrganScore
 LabelMap = NDArray[np.integer]
 
 _SPACING_TOLERANCE = 1e-3
+_FARTHEST_VOXELS = 1.0
+"""How far apart two grids may lie anywhere, in the largest voxel side; headers are rounded, flips are not."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,12 @@ def check_grids(case: str, reference: Volume, prediction: Volume) -> None:
         raise DataError(
             f"case {case}: the grids differ: the reference has {_grid(reference)}, the prediction "
             f"{_grid(prediction)} (RAS); write the prediction on the scan's own grid"
+        )
+    apart_mm = np.linalg.norm(corners_mm(reference.geometry) - corners_mm(prediction.geometry), axis=1).max()
+    if apart_mm > _FARTHEST_VOXELS * max(reference.spacing_mm):
+        raise DataError(
+            f"case {case}: the grids lie up to {apart_mm:.1f} mm apart in space (origin or direction differ)"
+            "; write the prediction with its scan's origin and direction"
         )
 
 

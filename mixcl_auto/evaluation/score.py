@@ -4,9 +4,11 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from mixcl_auto.errors import DataError, RunError
+from mixcl_auto.errors import DataError, MixCLError, RunError
 from mixcl_auto.evaluation.case_scores import CaseMaps, check_grids, score_case
+from mixcl_auto.io.files import file_sha256
 from mixcl_auto.io.images import Volume, read_labels
+from mixcl_auto.io.plans import read_fingerprint
 from mixcl_auto.io.raw_dataset import find_dataset
 from mixcl_auto.io.runs import mark_finished, read_finetune_run
 from mixcl_auto.io.scores import write_scores
@@ -48,11 +50,12 @@ def score_run(
     labels = run.plan.dataset(run.dataset).labels
     raw_cases = {case.id: case for case in find_dataset(workspace.raw_data, run.dataset).cases}
     readers = open_cases(workspace, run.plan, run.dataset, run.held_out_cases)
+    planned_hashes = _planned_hashes(workspace, run)
     scores: list[OrganScore] = []
     listener.start(f"score {run.dataset} fold {run.fold}", len(readers))
     for reader in readers:
         case = reader.record.id
-        reference = _read_reference(raw_cases, case, run.dataset)
+        reference = _read_reference(raw_cases, case, run.dataset, planned_hashes.get(case))
         prediction = read_labels(folder.prediction(case))
         check_grids(case, reference, prediction)
         on_plan_grid = read_labels(folder.resampled_prediction(case)).array
@@ -146,10 +149,26 @@ def _check_predictions(folder: FinetuneFolder, run: FinetuneRun, plan_name: str)
         )
 
 
-def _read_reference(raw_cases: Mapping[str, RawCase], case: str, dataset: str) -> Volume:
+def _planned_hashes(workspace: Workspace, run: FinetuneRun) -> dict[str, str]:
+    """SHA-256 of each label file as it was planned; empty where a later plan replaced the fingerprint."""
+    try:
+        fingerprint = read_fingerprint(workspace, run.plan.dataset(run.dataset))
+    except MixCLError as problem:
+        logger.debug("references are not compared with those planned: %s", problem)
+        return {}
+    return {case.id: case.label_hash for case in fingerprint.cases}
+
+
+def _read_reference(
+    raw_cases: Mapping[str, RawCase], case: str, dataset: str, planned_hash: str | None
+) -> Volume:
     if case not in raw_cases:
         raise DataError(f"{dataset}: case {case} is no longer in the raw data; put it back")
     path = raw_cases[case].label
     if path is None:
         raise DataError(f"{dataset}: case {case} has no label map to score against")
+    if planned_hash is not None and path.is_file() and file_sha256(path) != planned_hash:
+        raise DataError(
+            f"{path}: the reference changed after it was planned; restore it, or plan and fine-tune again"
+        )
     return read_labels(path)

@@ -118,6 +118,14 @@ def ras_spacing_mm(geometry: Geometry) -> tuple[float, float, float]:
     return (x, y, z)
 
 
+def corners_mm(geometry: Geometry) -> npt.NDArray[np.float64]:
+    """Where the centres of the eight corner voxels lie in ITK's space, (8, 3), in the RAS array's order."""
+    corners = np.indices((2, 2, 2)).reshape(3, -1) * np.subtract(geometry.size, 1)[:, None]
+    steps_mm = np.reshape(geometry.direction, (3, 3)) * np.array(geometry.spacing_mm)
+    positions = np.array(geometry.origin_mm)[:, None] + steps_mm @ corners
+    return np.stack([to_ras(axis.reshape(2, 2, 2), geometry).ravel() for axis in positions], axis=1)
+
+
 def to_ras(array_ijk: Array, geometry: Geometry, *, contiguous: bool = True) -> Array:
     """Turn a file's array (i, j, k) into a RAS array: axes permuted and flipped, values kept.
 
@@ -186,7 +194,7 @@ def _check_file(path: Path) -> None:
         with path.open("rb") as file:
             empty = not file.read(1)
     except FileNotFoundError:
-        raise DataError(f"{path}: no such image file; check dataset.json and the file name") from None
+        raise DataError(f"{path}: no such file; check dataset.json and the file name") from None
     except OSError as problem:
         raise DataError(
             f"{path}: the file can't be opened ({problem.strerror}); check its permissions"
@@ -305,7 +313,11 @@ def _reason(problem: RuntimeError) -> str:
     """The telling line of an ITK exception, which spans several with source files and addresses."""
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
     telling = [line for line in lines if "error" in line.lower() or line.startswith("ITK ")] or lines
-    return telling[-1].removeprefix("ITK ERROR: ") if telling else "no reason given"
+    return (
+        telling[-1].removeprefix("ITK ERROR: ").removeprefix("sitk::ERROR: ")
+        if telling
+        else "no reason given"
+    )
 
 
 def _remedy(problem: RuntimeError) -> str:

@@ -34,7 +34,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 def is_nifti(path: Path) -> bool:
     """Whether the name is that of a single-file NIfTI."""
-    return path.name.endswith((".nii", ".nii.gz"))
+    return path.name.lower().endswith((".nii", ".nii.gz"))
 
 
 def nifti_values(data: bytes, count: int, path: Path) -> npt.NDArray[Any] | None:

@@ -1,6 +1,7 @@
 """Checks of one case: each a small function of what was read, collected in ``CASE_CHECKS``."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +21,8 @@ _SPACING_MM = (0.05, 20.0)
 def files_are_readable(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
     """Missing, empty, truncated or unreadable files; axes, channels and label values that can't be used."""
     for file, message in found.problems.items():
-        yield _finding("error", found, message, file)
+        name = f"{Path(file).name}: " if Path(file).name != file else ""
+        yield _finding("error", found, name + message, file)
 
 
 def shapes_agree(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:

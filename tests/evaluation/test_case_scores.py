@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from mixcl_auto.errors import DataError
+from mixcl_auto.evaluation.case_scores import check_grids
 from mixcl_auto.evaluation.score import CaseMaps, score_case
+from mixcl_auto.io.images import Volume, ras_geometry
 
 LABELS = {"liver": 1, "spleen": 2, "kidney": 3, "gallbladder": 4}
 
@@ -60,3 +62,23 @@ def test_a_missed_organ_never_improves_a_mean():
 def test_another_grid_is_refused():
     with pytest.raises(DataError, match=r"case case_1.*shape \(4, 4, 4\).*\(4, 4, 5\)"):
         score_case(maps(np.zeros((4, 4, 5), int), np.zeros((4, 4, 4), int)), LABELS, tolerance_mm=2.0)
+
+
+def volume_at(**changes):
+    grid = ras_geometry((4, 5, 6), (1.0, 1.0, 2.0)).model_copy(update=changes)
+    return Volume(np.zeros((4, 5, 6), np.uint8), (1.0, 1.0, 2.0), grid)
+
+
+def test_grids_that_lie_elsewhere_are_refused_and_rounding_is_forgiven():
+    check_grids("a", volume_at(), volume_at(origin_mm=(0.1, 0.0, -0.1)))
+    with pytest.raises(DataError, match=r"case a: the grids lie up to 30\.0 mm apart in space"):
+        check_grids("a", volume_at(), volume_at(origin_mm=(0.0, 0.0, 30.0)))
+    with pytest.raises(DataError, match="apart in space"):
+        check_grids("a", volume_at(), volume_at(direction=(1.0, 0, 0, 0, 1, 0, 0, 0, 1), orientation="LPS"))
+
+
+def test_the_same_voxels_stored_in_another_order_are_the_same_grid():
+    flipped = volume_at(
+        direction=(1.0, 0, 0, 0, -1, 0, 0, 0, 1), orientation="LAS", origin_mm=(-3.0, 0.0, 0.0)
+    )
+    check_grids("a", volume_at(), flipped)

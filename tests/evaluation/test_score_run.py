@@ -7,7 +7,7 @@ import pytest
 from mixcl_auto.errors import DataError, RunError
 from mixcl_auto.evaluation.score import score_run
 from mixcl_auto.io.case_cache import write_case
-from mixcl_auto.io.files import write_text
+from mixcl_auto.io.files import file_sha256, write_text
 from mixcl_auto.io.images import ras_geometry, write_image, write_labels
 from mixcl_auto.io.runs import read_finetune_run
 from mixcl_auto.io.scores import read_scores
@@ -130,4 +130,15 @@ def test_a_reference_that_left_the_raw_data_is_named(predicted_run):
     (run.raw / "imagesTr" / "b_0000.nii.gz").unlink()
     (run.raw / "labelsTr" / "b.nii.gz").unlink()
     with pytest.raises(DataError, match="Target: case b is no longer in the raw data"):
+        score_run(run.workspace, "plan", run.folder)
+
+
+def test_a_reference_that_changed_since_it_was_planned_is_refused(predicted_run, monkeypatch):
+    run = predicted_run
+    path = run.raw / "labelsTr" / "b.nii.gz"
+    planned = SimpleNamespace(cases=[SimpleNamespace(id="b", label_hash=file_sha256(path))])
+    monkeypatch.setattr("mixcl_auto.evaluation.score.read_fingerprint", lambda *_: planned)
+    score_run(run.workspace, "plan", run.folder)
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(DataError, match=r"b\.nii\.gz: the reference changed after it was planned"):
         score_run(run.workspace, "plan", run.folder)

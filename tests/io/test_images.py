@@ -219,7 +219,7 @@ def plant_truncated(path):
         (plant_truncated, "truncated or damaged"),
         (lambda path: path.write_bytes(b""), r"empty \(0 bytes\)"),
         (lambda path: path.write_bytes(b"not an image"), "can't read this file"),
-        (lambda path: None, "no such image file"),
+        (lambda path: None, "no such file"),
     ],
 )
 def test_unusable_files_are_named_with_their_fault(tmp_path, plant, message):

@@ -219,7 +219,7 @@ def change_label(project):
         (break_image, "b_0000.nii.gz: "),
         (change_image, "b_0000.nii.gz: the file changed after it was planned"),
         (change_label, "b.nii.gz: the file changed after it was planned"),
-        (lambda project: (project.folder / "labelsTr" / "b.nii.gz").unlink(), "no such image file"),
+        (lambda project: (project.folder / "labelsTr" / "b.nii.gz").unlink(), "no such file"),
     ],
 )
 def test_a_failed_case_is_named_with_its_cause_and_the_others_are_done(project, spoil, message):

@@ -43,10 +43,10 @@ def test_faults_of_all_files_are_found_in_one_go(folder):
     (folder / "labelsTr" / "d.nii.gz").write_bytes(b"")
     found = validate_datasets([read_raw_dataset(folder)], jobs=1)
     messages = {(item.case, item.file.rpartition("/")[2]): item.message for item in found if item.file}
-    assert "no such image file" in messages["b", "b_0000.nii.gz"]
+    assert "no such file" in messages["b", "b_0000.nii.gz"]
     assert "truncated or damaged" in messages["c", "c.nii.gz"] or "can't read" in messages["c", "c.nii.gz"]
     assert "spacings" in messages["läber 1", "läber 1.nii.gz"]
-    assert "no such image file" in messages["d", "d_0000.nii.gz"]
+    assert "no such file" in messages["d", "d_0000.nii.gz"]
     assert "0 bytes" in messages["d", "d.nii.gz"]
     assert all(item.severity == "error" for item in found)
 
