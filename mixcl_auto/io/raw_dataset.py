@@ -53,6 +53,18 @@ def dataset_folders(raw_data: Path) -> list[Path]:
     return folders
 
 
+def other_folders(raw_data: Path) -> list[Path]:
+    """Folders (and broken links) without a ``dataset.json``, sorted by name; hidden ones are skipped."""
+    return [
+        path
+        for path in sorted(raw_data.iterdir())
+        if (path.is_dir() or path.is_symlink())
+        and not path.is_file()
+        and not path.name.startswith(".")
+        and not (path / "dataset.json").exists()
+    ]
+
+
 def read_raw_dataset(folder: Path) -> RawDataset:
     """Read ``dataset.json`` and find the cases' files; images are not opened, and may be missing.
 

@@ -40,6 +40,19 @@ class Planned:
     splits: tuple[DatasetSplit, ...]
 
 
+def check_wishes(preset: str, edits: Iterable[str], *, spacing: Request, window: Request) -> None:
+    """See that the user's wishes can be met, as far as that does not depend on the data.
+
+    Raises:
+        PlanError: if one can't.
+    """
+    edit_plan(load_preset(preset), edits)
+    if spacing is not None and spacing != "auto":
+        rules.check_spacing(spacing)
+    if window is not None and window != "auto":
+        rules.check_window(window)
+
+
 def make_plan(
     preset: str,
     datasets: Sequence[RawDataset],

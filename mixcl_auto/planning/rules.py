@@ -56,7 +56,7 @@ def choose_spacing(
     if request is None:
         return Choice(preset_mm, "preset", "the preset's grid; --spacing auto measures the data instead")
     if request != "auto":
-        return Choice(_positive_triple(request), "--spacing", "given by the user")
+        return Choice(check_spacing(request), "--spacing", "given by the user")
     spacings_mm = np.array([case.spacing_mm for data in fingerprints for case in data.cases])
     medians = np.median(spacings_mm, axis=0)
     chosen = medians.copy()
@@ -94,7 +94,7 @@ def choose_window(
             f"one plan has one modality, got {', '.join(sorted(kinds))}; plan them in workspaces apart"
         )
     if request is not None and request != "auto":
-        return Choice(_interval(request), "--window", "given by the user")
+        return Choice(check_window(request), "--window", "given by the user")
     if request is None and kinds <= {"CT"}:
         return Choice(
             preset_hu, "preset", "CT: the preset's window; --window auto measures the labels instead"
@@ -182,7 +182,12 @@ def training_hours(
     return gflop * views * samples / (_GFLOPS_PER_CORE * cores) / 3600
 
 
-def _positive_triple(values: Sequence[float]) -> Triple:
+def check_spacing(values: Sequence[float]) -> Triple:
+    """Three lengths in mm.
+
+    Raises:
+        PlanError: if they are not three finite ones above 0.
+    """
     if len(values) != 3 or not all(math.isfinite(value) and value > 0 for value in values):
         raise PlanError(f"--spacing takes auto or three lengths above 0 in mm, got {list(values)}")
     return (float(values[0]), float(values[1]), float(values[2]))
@@ -194,7 +199,12 @@ def _whole_numbers_around(low: float, high: float) -> Window:
     return (float(start), float(max(end, start + 1)))
 
 
-def _interval(values: Sequence[float]) -> Window:
+def check_window(values: Sequence[float]) -> Window:
+    """Low and high in HU.
+
+    Raises:
+        PlanError: if they are not two in this order.
+    """
     if len(values) != 2 or not values[0] < values[1]:
         raise PlanError(f"--window takes auto or LOW HIGH with LOW < HIGH, got {list(values)}")
     return (float(values[0]), float(values[1]))

@@ -12,7 +12,7 @@ from mixcl_auto.io.scores import read_scores
 from mixcl_auto.io.workspace import FinetuneFolder
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.score import OrganScore
-from mixcl_auto.workflows.inputs import Folder, choose_target, open_project
+from mixcl_auto.workflows.inputs import Folder, choose_target, open_project, refuse_idle_edits
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ def finetune(
         RunError: if there is no such pre-training, no cache, or the folder holds a run of another plan.
         WeightsError: if the weights do not fit the network.
     """
+    edits = list(edits)
+    refuse_idle_edits(edits, "finetune", ("preprocess", "network", "finetune", "inference"))
     project = open_project(workspace, plan, edits)
     target = choose_target(project.plan, dataset)
     folder = train(

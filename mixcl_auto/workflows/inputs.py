@@ -1,7 +1,7 @@
 """How workflows take what callers name: the workspace, the plan, the target, the run."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from mixcl_auto.errors import PlanError, RunError
 from mixcl_auto.io.plans import find_plan, read_plan
 from mixcl_auto.io.workspace import FinetuneFolder, Workspace, fraction_name
 from mixcl_auto.records.plan import DatasetPlan, Plan
-from mixcl_auto.records.plan_edits import edit_plan
+from mixcl_auto.records.plan_edits import EDITABLE_SECTIONS, edit_plan
 
 Folder = str | Path | Workspace
 
@@ -45,6 +45,21 @@ def open_project(folder: Folder, plan: str | Path | None, edits: Iterable[str] =
     workspace = open_workspace(folder)
     path = find_plan(workspace, None if plan is None else str(plan))
     return Project(workspace, edit_plan(read_plan(path), edits), path.stem)
+
+
+def refuse_idle_edits(edits: Iterable[str], command: str, sections: Sequence[str]) -> None:
+    """Refuse edits that the command's run would not obey.
+
+    Raises:
+        PlanError: naming them, and the sections that count.
+    """
+    known = [edit for edit in edits if edit.partition(".")[0].strip() in EDITABLE_SECTIONS]
+    idle = [edit for edit in known if edit.partition(".")[0].strip() not in sections]
+    if idle:
+        raise PlanError(
+            f"--set {', '.join(idle)}: `{command}` does not use that section, only {', '.join(sections)}; "
+            "leave it out, or give it to the command that does"
+        )
 
 
 def choose_target(plan: Plan, name: str | None) -> DatasetPlan:

@@ -11,7 +11,7 @@ from mixcl_auto.io.files import write_text
 from mixcl_auto.io.inspection import inspect_datasets
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.planning.machine import describe_machine
-from mixcl_auto.planning.plan import make_plan, save_planned
+from mixcl_auto.planning.plan import check_wishes, make_plan, save_planned
 from mixcl_auto.planning.roles import resolve_roles
 from mixcl_auto.preprocessing.preprocess import preprocess_datasets
 from mixcl_auto.progress import Progress
@@ -76,6 +76,8 @@ def plan_and_preprocess(
     """
     if not is_plain_name(name):
         raise PlanError(f"a plan can't be called {name!r}: use letters, digits, - and _")
+    edits = list(edits)
+    check_wishes(preset, edits, spacing=spacing, window=window)  # before the data are read
     space, jobs = open_workspace(workspace), jobs or available_cores()
     read, findings = read_datasets(space)
     datasets = resolve_roles(read, pretrain=pretrain, target=target)
@@ -114,8 +116,13 @@ def refuse_errors(workspace: Workspace, findings: Sequence[Finding]) -> None:
     errors = [found for found in findings if found.severity == "error"]
     if errors:
         first = ", ".join(part for part in (errors[0].dataset, errors[0].case) if part)
+        of_datasets = [found.dataset for found in errors if found.case is None]
+        remedy = "correct them, or " + (
+            f"take {', '.join(dict.fromkeys(of_datasets))} out of raw_data"
+            if of_datasets
+            else "leave the cases that have one out with --skip-invalid"
+        )
         raise DataError(
             f"the raw data have {len(errors)} error(s), listed in {workspace.validation}; the first is\n"
-            f"  {first}: {errors[0].message}\n"
-            "correct them, or leave the cases that have one out with --skip-invalid"
+            f"  {first}: {errors[0].message}\n{remedy}"
         )

@@ -8,7 +8,7 @@ from mixcl_auto.io.workspace import PretrainFolder
 from mixcl_auto.pretraining.pretrain import pretrain as train
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.plan import Plan, Term
-from mixcl_auto.workflows.inputs import Folder, open_project
+from mixcl_auto.workflows.inputs import Folder, open_project, refuse_idle_edits
 
 
 def pretrain(
@@ -38,6 +38,8 @@ def pretrain(
         PlanError: if the plan or an edit is malformed.
         RunError: if the name can't be used, the cache is missing, or the folder holds a run of another plan.
     """
+    edits = list(edits)
+    refuse_idle_edits(edits, "pretrain", ("preprocess", "network", "pretrain"))
     project = open_project(workspace, plan, edits)
     return train(
         project.workspace,

@@ -8,7 +8,7 @@ from pathlib import Path
 from mixcl_auto.engines.cores import available_cores
 from mixcl_auto.errors import DataError
 from mixcl_auto.io.files import write_text
-from mixcl_auto.io.raw_dataset import dataset_folders, find_dataset, read_raw_dataset
+from mixcl_auto.io.raw_dataset import dataset_folders, find_dataset, other_folders, read_raw_dataset
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.planning.roles import resolve_roles
 from mixcl_auto.progress import Progress
@@ -71,6 +71,9 @@ def read_datasets(workspace: Workspace, names: Iterable[str] = ()) -> tuple[list
             found.append(read_raw_dataset(folder))
         except DataError as problem:
             findings.append(Finding(severity="error", dataset=folder.name, message=str(problem)))
+    message = "no dataset.json there: the folder is passed over; see raw_data_template for what it holds"
+    for folder in other_folders(workspace.raw_data):
+        findings.append(Finding(severity="warning", dataset=folder.name, message=message))
     return found, findings
 
 

@@ -5,7 +5,13 @@ import pytest
 from mixcl_auto.errors import PlanError
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.records.plan import DatasetPlan, Plan
-from mixcl_auto.workflows.inputs import choose_target, is_plain_name, open_project, open_workspace
+from mixcl_auto.workflows.inputs import (
+    choose_target,
+    is_plain_name,
+    open_project,
+    open_workspace,
+    refuse_idle_edits,
+)
 
 
 def plan_with(**roles: str) -> Plan:
@@ -60,3 +66,9 @@ def test_a_plan_is_found_by_name_and_edited_in_the_copy(tmp_path: Path, given: s
 )
 def test_plain_names_can_not_leave_a_folder(name: str, plain: bool) -> None:
     assert is_plain_name(name) is plain
+
+
+def test_an_edit_that_a_command_would_ignore_is_refused() -> None:
+    refuse_idle_edits(["network.layers=4", "nonsense"], "pretrain", ("network", "pretrain"))
+    with pytest.raises(PlanError, match=r"--set finetune.seed=1: `pretrain` does not use that section"):
+        refuse_idle_edits(["network.layers=4", "finetune.seed=1"], "pretrain", ("network", "pretrain"))

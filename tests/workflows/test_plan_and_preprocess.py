@@ -116,3 +116,32 @@ def test_validate_writes_all_findings_of_the_datasets_named(copied_phantoms: Wor
 def test_an_empty_workspace_says_where_datasets_go(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"raw_data: no dataset"):
         validate(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({"edits": ["network.layer=4"]}, "network has no 'layer'"),
+        ({"spacing": (0, 1, 1)}, "three lengths above 0"),
+        ({"window": (250, -150)}, "LOW < HIGH"),
+    ],
+)
+def test_wishes_are_checked_before_the_data_are_read(tmp_path: Path, wish: dict, message: str) -> None:
+    with pytest.raises(PlanError, match=message):
+        plan_and_preprocess(tmp_path / "nothing here", preset="tiny", **wish)
+
+
+def test_a_folder_without_dataset_json_is_told_of(copied_phantoms: Workspace) -> None:
+    (copied_phantoms.raw_data / "Forgotten").mkdir()
+    (copied_phantoms.raw_data / "Gone").symlink_to(copied_phantoms.root / "nowhere")
+    (copied_phantoms.raw_data / ".hidden").mkdir()
+    (copied_phantoms.raw_data / "notes.txt").touch()
+    found = validate(copied_phantoms, jobs=1).findings
+    passed_over = [finding.dataset for finding in found if "no dataset.json there" in finding.message]
+    assert passed_over == ["Forgotten", "Gone"]
+
+
+def test_a_dataset_that_can_not_be_read_is_not_said_to_be_skippable(copied_phantoms: Workspace) -> None:
+    (copied_phantoms.raw_data / "Pool_Liver" / "dataset.json").write_text("{")
+    with pytest.raises(DataError, match="correct them, or take Pool_Liver out of raw_data"):
+        plan_and_preprocess(copied_phantoms, preset="tiny", skip_invalid=True, jobs=1)
