@@ -1,9 +1,12 @@
 """The command ``mixcl_auto``: the group, its errors, and where its commands live."""
 
+import atexit
 import importlib
 import logging
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +63,17 @@ class Commands(click.Group):
         except BrokenPipeError:
             sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
             raise click.exceptions.Exit(1) from None
+        except KeyboardInterrupt:
+            raise Problem(
+                "stopped by Ctrl-C; run the same command again to go on with what is left"
+            ) from None
+        except OSError as problem:
+            if ctx.params["debug"]:
+                raise
+            raise Problem(
+                f"{problem.filename or 'a file'}: {problem.strerror or problem}; check that the file and its "
+                "folder are there, that you may read and write them, and that the disk is not full"
+            ) from problem
         except Exception as problem:
             if ctx.params["debug"]:
                 raise
@@ -75,7 +89,7 @@ class EchoHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
-        prefix = "Warning: " if record.levelno >= logging.WARNING else ""
+        prefix = {logging.WARNING: "Warning: ", logging.ERROR: "Error: "}.get(record.levelno, "")
         click.echo(prefix + record.getMessage(), err=True)
 
 
@@ -100,12 +114,32 @@ def cli(context: click.Context, workspace: Path, debug: bool) -> None:
 
     On your own data: put datasets under raw_data/, then plan_and_preprocess, pretrain, finetune, report.
     """
+    if not can_keep_kernels():
+        os.environ.setdefault("NUMBA_CACHE_DIR", private_folder())
     # Threads that wait by spinning slow a shared machine down by a factor of five; read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     context.obj = Settings(workspace, debug)
     logger = logging.getLogger("mixcl_auto")
     logger.setLevel(logging.DEBUG if debug else logging.INFO)
     logger.handlers = [EchoHandler()]
+
+
+def can_keep_kernels() -> bool:
+    """Whether numba can keep compiled kernels beside the package or in the user's cache folder.
+
+    In a container that runs as a user without a home it can do neither, and refuses to work.
+    """
+    beside = Path(__file__).parents[1]
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.path.expanduser("~")) / ".cache")  # noqa: PTH111
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    return os.access(beside, os.W_OK) or os.access(existing, os.W_OK)
+
+
+def private_folder() -> str:
+    """A new temporary folder of this user alone, removed at the end."""
+    folder = tempfile.mkdtemp(prefix="mixcl_auto_")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def main() -> None:

@@ -38,9 +38,13 @@ class Record(BaseModel):
 
 def describe_mistakes(problem: ValidationError, source: str) -> str:
     """All mistakes of a document, one line each with the path of the field."""
+    mistakes = problem.errors()
+    if mistakes[0]["type"] == "json_invalid":
+        return f"{source}: not JSON ({mistakes[0]['ctx']['error']}); correct it there, or restore the file"
     lines = [
-        f"  {'.'.join(map(str, mistake['loc'])) or '(document)'}: {mistake['msg']}"
-        for mistake in problem.errors()
+        f"  {'.'.join(map(str, mistake['loc'])) or '(document)'}: "
+        + mistake["msg"].removeprefix("Value error, ")
+        for mistake in mistakes
     ]
     return "\n".join([f"{source}: {len(lines)} mistake(s); correct these fields:", *lines])
 

@@ -132,3 +132,29 @@ def test_evaluate_needs_both_folders(tmp_path: Path) -> None:
     result = run("evaluate", "--references", str(tmp_path))
     assert result.exit_code == 2
     assert "go together" in result.output
+
+
+def test_a_file_that_can_not_be_written_is_named_and_no_bug(broken) -> None:
+    broken(PermissionError(13, "Permission denied", "/data/plan.json"))
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "/data/plan.json: Permission denied; check that" in result.stderr
+    assert "bug" not in result.stderr
+
+
+def test_ctrl_c_says_how_to_go_on(broken) -> None:
+    broken(KeyboardInterrupt())
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "stopped by Ctrl-C; run the same command again" in result.stderr
+
+
+def test_kernels_are_kept_in_a_temporary_folder_where_nothing_else_may_be_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "new"))
+    assert main_module.can_keep_kernels()
+    monkeypatch.setattr(main_module.os, "access", lambda path, mode: False)
+    assert not main_module.can_keep_kernels()
+    folder = Path(main_module.private_folder())
+    assert folder.stat().st_mode & 0o777 == 0o700
