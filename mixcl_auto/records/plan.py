@@ -1,5 +1,6 @@
 """The plan: the whole recipe of a project, one section per stage."""
 
+import json
 import math
 from typing import Annotated, Literal, Self
 
@@ -258,3 +259,8 @@ class Plan(Record):
     def targets(self) -> tuple[DatasetPlan, ...]:
         """The datasets to fine-tune on."""
         return tuple(dataset for dataset in self.datasets if dataset.is_target)
+
+
+def plan_schema() -> str:
+    """The JSON schema of a plan, as shipped beside the presets."""
+    return json.dumps(Plan.model_json_schema(), indent=2) + "\n"

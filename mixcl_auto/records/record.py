@@ -12,7 +12,13 @@ from mixcl_auto.errors import DataError, MixCLError
 class Record(BaseModel):
     """A frozen value that refuses unknown keys and non-finite numbers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        use_attribute_docstrings=True,
+    )
 
     def to_json(self) -> str:
         """This record as indented JSON that ends in a newline."""

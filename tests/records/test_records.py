@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from mixcl_auto.errors import DataError, PlanError
@@ -10,6 +13,7 @@ from mixcl_auto.records.plan import (
     Plan,
     PreprocessPlan,
     PretrainPlan,
+    plan_schema,
 )
 from mixcl_auto.records.plan_edits import edit_plan, plan_differences
 from mixcl_auto.records.record import content_hash
@@ -156,3 +160,15 @@ def test_fractions_are_above_0_and_at_most_1(fraction):
 def test_a_missing_fold_lists_those_there_are(fold):
     with pytest.raises(PlanError, match=f"D has folds 0 to 1; got fold {fold}"):
         SPLIT.fold(fold)
+
+
+def test_shipped_schema_is_that_of_the_plan() -> None:
+    shipped = (Path(__file__).parents[2] / "plans" / "plan.schema.json").read_text(encoding="utf-8")
+    assert shipped == plan_schema(), "make it again as plans/README.md says"
+
+
+def test_schema_describes_fields_in_words() -> None:
+    schema = json.loads(plan_schema())
+    fields = schema["$defs"]["PretrainPlan"]["properties"]
+    assert fields["same_image_probability"]["description"] == "How often P2 comes from P1's own scan."
+    assert schema["$defs"]["PretrainPlan"]["additionalProperties"] is False
