@@ -10,25 +10,15 @@ def fraction_name(fraction: float) -> str:
 
 
 @dataclass(frozen=True)
-class PretrainFolder:
-    """``results/<plan>/pretrain/<name>``."""
+class RunFolder:
+    """What every training run writes."""
 
     path: Path
 
     @property
     def run(self) -> Path:
-        """The run's record."""
+        """The run's record with the plan as used."""
         return self.path / "run.json"
-
-    @property
-    def plan(self) -> Path:
-        """The plan as used, with edits."""
-        return self.path / "plan.json"
-
-    @property
-    def encoder(self) -> Path:
-        """The final encoder, named as MONAI names it."""
-        return self.path / "encoder.safetensors"
 
     @property
     def checkpoint(self) -> Path:
@@ -52,40 +42,28 @@ class PretrainFolder:
 
 
 @dataclass(frozen=True)
-class FinetuneFolder:
-    """``results/<plan>/finetune/<Dataset>/<init>/fraction_f/fold_k/seed_s``."""
-
-    path: Path
+class PretrainFolder(RunFolder):
+    """``results/<plan>/pretrain/<name>``."""
 
     @property
-    def run(self) -> Path:
-        """The run's record with the plan as used."""
-        return self.path / "run.json"
+    def plan(self) -> Path:
+        """The plan as used, with edits."""
+        return self.path / "plan.json"
+
+    @property
+    def encoder(self) -> Path:
+        """The final encoder, named as MONAI names it."""
+        return self.path / "encoder.safetensors"
+
+
+@dataclass(frozen=True)
+class FinetuneFolder(RunFolder):
+    """``results/<plan>/finetune/<Dataset>/<init>/fraction_f/fold_k/seed_s``."""
 
     @property
     def weights(self) -> Path:
         """The final network."""
         return self.path / "model.safetensors"
-
-    @property
-    def checkpoint(self) -> Path:
-        """The training state to resume from."""
-        return self.path / "checkpoint.pt"
-
-    @property
-    def log(self) -> Path:
-        """Losses, one row per step."""
-        return self.path / "log.csv"
-
-    @property
-    def timing(self) -> Path:
-        """Rates and waiting."""
-        return self.path / "timing.csv"
-
-    @property
-    def curves(self) -> Path:
-        """The log as a picture."""
-        return self.path / "progress.png"
 
     @property
     def predictions(self) -> Path:

@@ -5,12 +5,12 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
+from mixcl_auto.io.workspace import RunFolder
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.plan import Plan, TrainerPlan
 from mixcl_auto.training.curves import Panel, draw_curves
@@ -28,30 +28,6 @@ TIMING_EVERY = 10
 """Steps per row of ``timing.csv``; also how often values come back from a GPU."""
 
 SECONDS_BETWEEN_PICTURES = 60.0
-
-
-class RunFolder(Protocol):
-    """The files that the loop writes."""
-
-    @property
-    def path(self) -> Path:
-        """The folder."""
-
-    @property
-    def checkpoint(self) -> Path:
-        """The training state."""
-
-    @property
-    def log(self) -> Path:
-        """Losses."""
-
-    @property
-    def timing(self) -> Path:
-        """Rates."""
-
-    @property
-    def curves(self) -> Path:
-        """The log as a picture."""
 
 
 class Objective(Protocol):
