@@ -57,8 +57,7 @@ def finetune(
         fold: counted from 0; its held-out cases are never seen.
         fraction: of the fold's training cases, above 0 and at most 1.
         init: ``scratch``, ``scratch-2`` (another random initialisation), the name of a pre-training, or a
-            weights
-            file.
+            weights file.
         device: as torch spells it; the first GPU, or the CPU, where absent.
         progress: told of every step.
         stop_after: stop cleanly after that many steps of this call, to be resumed by another.

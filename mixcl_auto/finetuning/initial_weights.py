@@ -11,7 +11,7 @@ from mixcl_auto.errors import RunError, WeightsError
 from mixcl_auto.io.checkpoints import load_weights, weights_metadata
 from mixcl_auto.io.files import file_sha256
 from mixcl_auto.io.runs import read_pretrain_run
-from mixcl_auto.io.workspace import Workspace
+from mixcl_auto.io.workspace import WEIGHTS_SUFFIXES, Workspace
 from mixcl_auto.networks.backbone import Backbone, Grid
 from mixcl_auto.networks.bias import set_output_bias
 from mixcl_auto.networks.initialise import initialise
@@ -21,8 +21,6 @@ from mixcl_auto.records.run import LoadedWeights
 from mixcl_auto.training.networks import build_network
 
 logger = logging.getLogger(__name__)
-
-WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth")
 
 _SCRATCH = re.compile(r"scratch(?:-([2-9]|[1-9]\d+))?")
 _SEED_STRIDE = 1_000_003

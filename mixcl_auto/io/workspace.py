@@ -3,6 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth")
+"""What tells a weights file from the name of a pre-training."""
+
+
+def init_name(init: str) -> str:
+    """How initial weights are called in paths: as given, or the stem of a weights file."""
+    return Path(init).stem if init.endswith(WEIGHTS_SUFFIXES) else init
+
 
 def fraction_name(fraction: float) -> str:
     """How a label fraction is spelt in paths: ``fraction_0.05``, ``fraction_1``."""

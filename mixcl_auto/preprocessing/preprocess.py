@@ -103,18 +103,6 @@ def preprocess_datasets(
     return sorted(failed, key=lambda found: (found.dataset, found.case or ""))
 
 
-def preprocess_dataset(
-    workspace: Workspace,
-    plan: Plan,
-    dataset: RawDataset,
-    *,
-    jobs: int = 1,
-    progress: Progress | None = None,
-) -> list[Finding]:
-    """Preprocess one dataset, see ``preprocess_datasets``."""
-    return preprocess_datasets(workspace, plan, [dataset], jobs=jobs, progress=progress)
-
-
 def preprocess_case(task: CaseTask) -> CachedCase:
     """Preprocess one case into the cache, unless it is there already.
 

@@ -2,18 +2,13 @@
 
 from collections.abc import Sequence
 
-from mixcl_auto.io.inspection import inspect_case, inspect_datasets
+from mixcl_auto.io.inspection import inspect_datasets
 from mixcl_auto.progress import Progress
-from mixcl_auto.records.case import RawCase, RawDataset
+from mixcl_auto.records.case import RawDataset
 from mixcl_auto.records.finding import Finding
 from mixcl_auto.records.inspection import CaseInspection
 from mixcl_auto.validation.case_checks import CASE_CHECKS
 from mixcl_auto.validation.dataset_checks import DATASET_CHECKS
-
-
-def validate_case(dataset: RawDataset, case: RawCase) -> list[Finding]:
-    """Read one case and judge it."""
-    return judge_case(dataset, inspect_case(dataset.name, case))
 
 
 def validate_datasets(

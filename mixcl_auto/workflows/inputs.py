@@ -7,13 +7,11 @@ from pathlib import Path
 
 from mixcl_auto.errors import PlanError, RunError
 from mixcl_auto.io.plans import find_plan, read_plan
-from mixcl_auto.io.workspace import FinetuneFolder, Workspace, fraction_name
+from mixcl_auto.io.workspace import FinetuneFolder, Workspace, fraction_name, init_name
 from mixcl_auto.records.plan import DatasetPlan, Plan
 from mixcl_auto.records.plan_edits import EDITABLE_SECTIONS, edit_plan
 
 Folder = str | Path | Workspace
-
-WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth")
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def find_run(
     target = choose_target(project.plan, dataset)
     workspace, plan = project.workspace, project.plan
     used_seed = plan.finetune.seed if seed is None else seed
-    name = Path(init).stem if init.endswith(WEIGHTS_SUFFIXES) else init
+    name = init_name(init)
     folder = workspace.finetune(project.plan_name, target.name, name, fraction, fold, used_seed)
     if folder.run.is_file():
         return folder

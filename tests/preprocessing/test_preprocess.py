@@ -12,7 +12,7 @@ from mixcl_auto.io.plans import write_fingerprint
 from mixcl_auto.io.raw_dataset import find_dataset
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.planning.plan import make_plan, save_planned
-from mixcl_auto.preprocessing.preprocess import preprocess_dataset, preprocess_datasets
+from mixcl_auto.preprocessing.preprocess import preprocess_datasets
 from mixcl_auto.records.machine import Machine
 from mixcl_auto.records.record import content_hash
 from mixcl_auto.transforms.weight_map import decode_distance, distance_to_boundary
@@ -68,7 +68,7 @@ class Project:
         return planned.plan
 
     def preprocess(self, jobs=1):
-        return preprocess_dataset(self.workspace, self.plan, self.dataset, jobs=jobs)
+        return preprocess_datasets(self.workspace, self.plan, [self.dataset], jobs=jobs)
 
     def case_folder(self, name):
         return self.workspace.cached_case("D", content_hash(self.plan.preprocess), name)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import SimpleITK
 
+from mixcl_auto.io.inspection import inspect_case
 from mixcl_auto.io.raw_dataset import read_raw_dataset
-from mixcl_auto.validation.validate import validate_case, validate_datasets
+from mixcl_auto.validation.validate import judge_case, validate_datasets
 
 sitk = SimpleITK
 
@@ -54,7 +55,9 @@ def test_faults_of_all_files_are_found_in_one_go(folder):
 def test_one_case_can_be_judged_alone(folder):
     dataset = read_raw_dataset(folder)
     write(folder / "labelsTr" / "b.nii.gz", np.full((6, 7, 8), 5, np.uint8))
-    (finding,) = validate_case(dataset, next(case for case in dataset.cases if case.id == "b"))
+    (finding,) = judge_case(
+        dataset, inspect_case(dataset.name, next(case for case in dataset.cases if case.id == "b"))
+    )
     assert "label values 5 are not in dataset.json" in finding.message
 
 
