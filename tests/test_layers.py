@@ -34,7 +34,7 @@ LAYERS = (
 LEAVES = ("networks", "losses", "transforms", "augmentation", "metrics", "phantoms")
 FORBIDDEN_IN_LEAVES = {"click", "rich", "SimpleITK", "pandas", "mixcl_auto.records", "mixcl_auto.io"}
 ONLY_IN_CLI = {"click", "rich"}
-ONLY_IN_IO = {"SimpleITK", "blosc2"}
+ONLY_IN_IO = {"SimpleITK", "blosc2", "pydicom", "highdicom"}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

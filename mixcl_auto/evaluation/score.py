@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mixcl_auto.errors import DataError, MixCLError, RunError
 from mixcl_auto.evaluation.case_scores import CaseMaps, check_grids, score_case
-from mixcl_auto.io.files import file_sha256
+from mixcl_auto.io.case_files import label_sha256, label_volume
 from mixcl_auto.io.images import Volume, read_labels
 from mixcl_auto.io.plans import read_fingerprint
 from mixcl_auto.io.raw_dataset import find_dataset
@@ -164,11 +164,12 @@ def _read_reference(
 ) -> Volume:
     if case not in raw_cases:
         raise DataError(f"{dataset}: case {case} is no longer in the raw data; put it back")
-    path = raw_cases[case].label
-    if path is None:
+    raw = raw_cases[case]
+    if raw.label is None:
         raise DataError(f"{dataset}: case {case} has no label map to score against")
-    if planned_hash is not None and path.is_file() and file_sha256(path) != planned_hash:
+    if planned_hash is not None and label_sha256(raw) not in (None, planned_hash):
         raise DataError(
-            f"{path}: the reference changed after it was planned; restore it, or plan and fine-tune again"
+            f"{raw.label}: the reference changed after it was planned; restore it, or plan and fine-tune "
+            "again"
         )
-    return read_labels(path)
+    return label_volume(raw)

@@ -1,7 +1,7 @@
 """Read a case once and note everything that validation judges and planning measures."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from mixcl_auto.engines.process_pool import run_tasks
 from mixcl_auto.errors import DataError, MixCLError
-from mixcl_auto.io.images import FileContent, read_file
+from mixcl_auto.io.case_files import read_case_image, read_case_labels
+from mixcl_auto.io.images import FileContent
 from mixcl_auto.io.intensity_statistics import intensity_statistics, label_counts, quantile_sketch
 from mixcl_auto.io.voxel_values import image_values, label_values
 from mixcl_auto.progress import Progress
@@ -41,8 +42,11 @@ def inspect_datasets(
 def inspect_case(dataset: str, case: RawCase) -> CaseInspection:
     """Read both files of a case; what can't be read is noted, not raised."""
     problems: dict[str, str] = {}
-    image = _read(case.image, problems)
-    label = _read(case.label, problems) if case.label is not None else None
+    image = _read(case.image, problems, lambda: read_case_image(case, hashed=True))
+    label = None
+    if case.label is not None and (image is not None or case.label_flips is None):
+        grid = None if image is None else image.geometry
+        label = _read(case.label, problems, lambda: read_case_labels(case, grid, hashed=True))
     if case.label is None:
         problems["label"] = "the case has no label map; every case needs one: give it, or remove the case"
     labels = _labels(label, case.label, problems)
@@ -81,9 +85,9 @@ def _failed(task: tuple[str, RawCase], error: Exception | None) -> CaseInspectio
     )
 
 
-def _read(path: Path, problems: dict[str, str]) -> FileContent | None:
+def _read(path: Path, problems: dict[str, str], read: Callable[[], FileContent]) -> FileContent | None:
     try:
-        return read_file(path, hashed=True)
+        return read()
     except DataError as problem:
         problems[str(path)] = str(problem).removeprefix(f"{path}: ")
         return None

@@ -25,6 +25,8 @@ class _CaseEntry(Record):
     image: Path
     label: Path | None = None
     patient: str | None = None
+    series: str | None = None
+    label_flips: str | None = Field(default=None, pattern="^i?j?k?$")
 
 
 class _Document(BaseModel):
@@ -167,6 +169,8 @@ def _listed_cases(entries: Iterable[_CaseEntry], folder: Path) -> tuple[RawCase,
             image=folder / entry.image,
             label=None if entry.label is None else folder / entry.label,
             patient=entry.patient or entry.id,
+            series=entry.series,
+            label_flips=entry.label_flips,
         )
         for entry in entries
     )

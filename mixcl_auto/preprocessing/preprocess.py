@@ -15,8 +15,8 @@ import numpy as np
 from mixcl_auto.engines.process_pool import Outcome, run_tasks
 from mixcl_auto.errors import DataError, MixCLError
 from mixcl_auto.io.case_cache import cached_key, case_key, open_case, remove_leftovers, write_case
-from mixcl_auto.io.files import file_sha256
-from mixcl_auto.io.images import FileContent, Volume, read_file, volume_of
+from mixcl_auto.io.case_files import image_sha256, label_sha256, read_case_image, read_case_labels
+from mixcl_auto.io.images import FileContent, Volume, volume_of
 from mixcl_auto.io.intensity_statistics import label_counts
 from mixcl_auto.io.plans import read_fingerprint
 from mixcl_auto.io.voxel_values import image_values, label_values
@@ -112,7 +112,7 @@ def preprocess_case(task: CaseTask) -> CachedCase:
     if _is_done(task):
         return open_case(task.folder).record
     image, plan = _image(task), task.preprocess
-    labels_on_grid = _labels(task, image.array.shape)
+    labels_on_grid = _labels(task, image)
     standard_image = standardise_image(image.array, image.spacing_mm, plan.spacing_mm, plan.window_hu)
     labels = standardise_labels(labels_on_grid.array, image.spacing_mm, plan.spacing_mm)
     geometry = image.geometry
@@ -181,26 +181,29 @@ def _tasks(workspace: Workspace, plan: Plan, dataset: RawDataset) -> tuple[list[
 
 def _is_done(task: CaseTask) -> bool:
     """Whether the case is cached under this recipe, and its files are still those that were planned."""
-    files = ((task.case.image, task.image_hash), (task.case.label, task.label_hash))
-    return cached_key(task.folder) == task.key and all(
-        path is not None and path.is_file() and file_sha256(path) == expected for path, expected in files
+    return (
+        cached_key(task.folder) == task.key
+        and image_sha256(task.case) == task.image_hash
+        and label_sha256(task.case) == task.label_hash
     )
 
 
 def _image(task: CaseTask) -> Volume:
-    content = _read(task, task.case.image, task.image_hash)
+    content = read_case_image(task.case, hashed=True)
+    _refuse_changed(content, task.case.image, task.image_hash)
     return volume_of(content, image_values(content.values_ijk), contiguous=False)
 
 
-def _labels(task: CaseTask, shape: Sequence[int]) -> Volume:
+def _labels(task: CaseTask, image: Volume) -> Volume:
     if task.case.label is None:
         raise DataError(f"{task.name}: the case has no label map; give it, or plan again without the case")
-    content = _read(task, task.case.label, task.label_hash)
+    content = read_case_labels(task.case, image.geometry, hashed=True)
+    _refuse_changed(content, task.case.label, task.label_hash)
     volume = volume_of(content, label_values(content.values_ijk, task.case.label), contiguous=False)
-    if volume.array.shape != tuple(shape):
+    if volume.array.shape != image.array.shape:
         raise DataError(
             f"{task.case.label}: the label map has shape {volume.array.shape} in RAS order, its image "
-            f"{tuple(shape)}; run `mixcl_auto validate`"
+            f"{image.array.shape}; run `mixcl_auto validate`"
         )
     if (largest := int(volume.array.max())) >= task.classes:
         raise DataError(
@@ -210,13 +213,11 @@ def _labels(task: CaseTask, shape: Sequence[int]) -> Volume:
     return volume
 
 
-def _read(task: CaseTask, path: Path, expected_hash: str) -> FileContent:
-    content = read_file(path, hashed=True)
+def _refuse_changed(content: FileContent, path: Path, expected_hash: str) -> None:
     if content.sha256 != expected_hash:
         raise DataError(
             f"{path}: the file changed after it was planned; run `mixcl_auto plan_and_preprocess`"
         )
-    return content
 
 
 def _generator(key: str) -> np.random.Generator:

@@ -17,6 +17,11 @@ class RawCase(Record):
     image: Path
     label: Path | None
     patient: str
+    series: str | None = None
+    """Which DICOM series of the folder ``image``: its SeriesInstanceUID or SeriesNumber."""
+    label_flips: str | None = Field(default=None, pattern="^i?j?k?$")
+    """The label map lies on the image's voxels, whatever its header says, once its array is flipped along
+    these of its axes, such as ``j`` or ``jk`` or none (an empty text); where absent, its header holds."""
 
 
 class RawDataset(Record):

@@ -15,3 +15,5 @@ class Finding(Record):
     file: str | None = None
     message: str
     """What is wrong and what to do."""
+    check: str = ""
+    """The check that found it, for grouping; findings of one check in one dataset are of one kind."""

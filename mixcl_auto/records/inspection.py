@@ -29,6 +29,8 @@ class CaseInspection(Record):
     label: FileFacts | None
     problems: dict[str, str]
     """File to the reason why it can't be used."""
+    notes: dict[str, str] = Field(default_factory=dict)
+    """File to what was decided in reading it, such as which of several DICOM series was taken."""
     non_finite_voxels: int = 0
     """NaN and infinite values of the image."""
     intensities: Intensities | None = None

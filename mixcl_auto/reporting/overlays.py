@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixcl_auto.errors import DataError, MixCLError
-from mixcl_auto.io.images import read_image, read_labels
+from mixcl_auto.io.case_files import image_volume, label_volume
+from mixcl_auto.io.images import read_labels
 from mixcl_auto.io.raw_dataset import find_dataset
 from mixcl_auto.io.workspace import ReportFolder, Workspace
 from mixcl_auto.metrics.averaging import mean_per_case
@@ -101,8 +102,8 @@ def _draw_choice(grid: Grid, choice: CaseChoice, raw: Mapping[str, RawCase], pat
         raise DataError("it is no longer in the raw data")
     run = choice.runs[0].run
     labels = {value: name for name, value in run.plan.dataset(run.dataset).labels.items()}
-    image = read_image(case.image)
-    maps = {"reference": read_labels(case.label).array} if case.label else {}
+    image = image_volume(case)
+    maps = {"reference": label_volume(case).array} if case.label else {}
     for scored in choice.runs:
         maps[scored.key.init] = read_labels(scored.folder.prediction(choice.case)).array
     if any(labels_ras.shape != image.array.shape for labels_ras in maps.values()):
