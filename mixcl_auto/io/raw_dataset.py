@@ -78,9 +78,9 @@ def read_raw_dataset(folder: Path) -> RawDataset:
     """
     path = folder / "dataset.json"
     document = _read_document(path)
-    if not _is_plain_name(folder.name):
-        raise DataError(f"{folder}: {_NAME_RULE.format(what='dataset folder')}")
-    labels = _parse_labels(document.labels, path)
+    if not is_plain_name(folder.name):
+        raise DataError(f"{folder}: {NAME_RULE.format(what='dataset folder')}")
+    labels = parse_labels(document.labels, path)
     cases = (
         _listed_cases(document.cases, folder)
         if document.cases is not None
@@ -122,8 +122,16 @@ def _read_document(path: Path) -> _Document:
         raise DataError(f"{describe_mistakes(problem, str(path))}\n  (role is one of {roles})") from None
 
 
-def _parse_labels(labels: Mapping[str, Any], path: Path) -> dict[str, int]:
-    """Organ name to value without the background, from ``{name: 1}`` or the Decathlon's ``{"1": name}``."""
+def parse_labels(labels: Mapping[str, Any], path: Path) -> dict[str, int]:
+    """Organ name to value without the background, from ``{name: 1}`` or the Decathlon's ``{"1": name}``.
+
+    Args:
+        labels: as ``dataset.json`` has them.
+        path: of that file, for errors.
+
+    Raises:
+        DataError: if they are not 1 to n without gaps, or if a name stands twice.
+    """
     pairs = [_label_pair(key, value) for key, value in labels.items()]
     odd = [key for key, pair in zip(labels, pairs, strict=True) if pair is None]
     if odd:
@@ -209,17 +217,18 @@ def _stems(folder: Path, ending: str) -> list[str]:
     return [name.removesuffix(ending) for name in names if not name.startswith(".")]
 
 
-_NAME_RULE = "a {what} must be a plain name: no / or \\, no control characters, no leading dot; rename it"
+NAME_RULE = "a {what} must be a plain name: no / or \\, no control characters, no leading dot; rename it"
 
 
-def _is_plain_name(name: str) -> bool:
+def is_plain_name(name: str) -> bool:
+    """Whether a dataset or a case can be called so: any script, spaces too, but nothing that leaves a folder."""
     return bool(name) and not name.startswith(".") and name.isprintable() and not set(name) & set("/\\")
 
 
 def _check_names(cases: Iterable[RawCase], path: Path) -> None:
     ids = [case.id for case in cases]
-    if odd := [repr(name) for name in ids if not _is_plain_name(name)]:
-        raise DataError(f"{path}: case ids {_some(odd)}: {_NAME_RULE.format(what='case id')}")
+    if odd := [repr(name) for name in ids if not is_plain_name(name)]:
+        raise DataError(f"{path}: case ids {_some(odd)}: {NAME_RULE.format(what='case id')}")
     if repeated := _repeated(ids):
         raise DataError(f"{path}: case ids {_some(repeated)} appear twice; ids must differ")
 
