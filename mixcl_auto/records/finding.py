@@ -10,6 +10,7 @@ class Finding(Record):
 
     severity: Literal["error", "warning"]
     dataset: str
+    """Empty for a problem of the machine or of the workspace."""
     case: str | None = None
     """Absent for a problem of the whole dataset."""
     file: str | None = None
