@@ -1,10 +1,10 @@
 """Whether disk and memory suffice for a plan, before hours are spent on it.
 
-The factors were measured on x86-64 Linux. Cache: 167 CT of the head and neck, of soft-tissue tumours and of the
-abdomen, preprocessed at 1.5 x 1.5 x 2.0 mm, take 0.66 to 1.41 bytes per voxel of the new grid by dataset, and
-1.72 at most in a case; scans with much air around the body take least. Memory: the growth of ``ru_maxrss`` (of
-Python's ``resource.getrusage``) over one call of ``preprocess_case``, for scans of 7 to 79 million voxels, int16
-and float32, onto grids of 2 to 79 million voxels, in a process that held 0.28 GB before.
+The factors were measured on x86-64 Linux. Cache: 167 CT of the head and neck, of soft-tissue tumours and of
+the abdomen, preprocessed at 1.5 x 1.5 x 2.0 mm, take 0.66 to 1.41 bytes per voxel of the new grid by dataset,
+and 1.72 at most in a case; scans with much air around the body take least. Memory: the growth of
+``ru_maxrss`` (of Python's ``resource.getrusage``) over one call of ``preprocess_case``, for scans of 7 to 79
+million voxels, int16 and float32, onto grids of 2 to 79 million voxels; before it the process held 0.28 GB.
 """
 
 from collections.abc import Container, Iterator, Sequence
@@ -108,9 +108,9 @@ def _disk(needs: Sequence[_Need], preprocess: PreprocessPlan, free_bytes: int) -
         return
     spacing = " x ".join(f"{value:g}" for value in preprocess.spacing_mm)
     message = (
-        f"the cache at {spacing} mm (cases to preprocess: {len(needs)}) takes some {_gb(least)} to {_gb(most)} "
-        f"GB, and {_gb(free_bytes)} GB are free on the workspace's disk; free some space, use a workspace on "
-        "a larger disk (-w), or choose a coarser --spacing"
+        f"the cache at {spacing} mm (cases to preprocess: {len(needs)}) takes some {_gb(least)} to "
+        f"{_gb(most)} GB, and {_gb(free_bytes)} GB are free on the workspace's disk; free some space, use a "
+        "workspace on a larger disk (-w), or choose a coarser --spacing"
     )
     severity = "error" if free_bytes < least else "warning"
     yield Finding(severity=severity, dataset="", message=message, check="disk_suffices")
