@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixcl_auto.errors import DataError
+from mixcl_auto.io.nifti_header import GZIP_MAGIC, NiftiHeader
 
 _TYPES = {
     2: "u1",
@@ -29,7 +30,6 @@ _TYPES = {
     1280: "u8",
 }
 """NIfTI's ``datatype`` codes of one real number per voxel."""
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 def is_nifti(path: Path) -> bool:
@@ -51,18 +51,19 @@ def nifti_values(data: bytes, count: int, path: Path) -> npt.NDArray[Any] | None
     Raises:
         DataError: if the file is truncated or damaged.
     """
-    data = decompress(data, path) if data.startswith(_GZIP_MAGIC) else data
+    data = decompress(data, path) if data.startswith(GZIP_MAGIC) else data
     try:
-        code, offset, slope, intercept, order = _header(data)
+        header = NiftiHeader.unpack(data)
     except struct.error:
         raise _truncated(path, "not even a NIfTI header") from None
-    if code not in _TYPES:
+    if header.datatype not in _TYPES:
         return None
-    dtype = np.dtype(order + _TYPES[code])
-    if len(data) < offset + count * dtype.itemsize:
-        missing = offset + count * dtype.itemsize - len(data)
+    dtype = np.dtype(header.order + _TYPES[header.datatype])
+    missing = header.vox_offset + count * dtype.itemsize - len(data)
+    if missing > 0:
         raise _truncated(path, f"{missing} of {count * dtype.itemsize} bytes of voxels are missing")
-    values = np.frombuffer(data, dtype, count, offset)
+    values = np.frombuffer(data, dtype, count, header.vox_offset)
+    slope, intercept = header.slope, header.intercept
     if (slope in (0.0, 1.0) and intercept == 0) or not np.isfinite([slope, intercept]).all():
         return values
     return values * np.float64(slope or 1.0) + np.float64(intercept)
@@ -103,18 +104,6 @@ def _gzip_library() -> ModuleType:
         return gzip
     library: ModuleType = igzip
     return library
-
-
-def _header(data: bytes) -> tuple[int, int, float, float, str]:
-    """Data type code, offset of the voxels in bytes, slope, intercept and byte order (NIfTI-1 or NIfTI-2)."""
-    order = "<" if struct.unpack_from("<i", data)[0] in (348, 540) else ">"
-    if struct.unpack_from(order + "i", data)[0] == 540:
-        (code,) = struct.unpack_from(order + "h", data, 12)
-        offset, slope, intercept = struct.unpack_from(order + "qdd", data, 168)
-    else:
-        (code,) = struct.unpack_from(order + "h", data, 70)
-        offset, slope, intercept = struct.unpack_from(order + "fff", data, 108)
-    return code, int(offset), slope, intercept, order
 
 
 def _truncated(path: Path, detail: str) -> DataError:
