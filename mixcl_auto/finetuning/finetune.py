@@ -143,7 +143,7 @@ def patch_source(cases: Sequence[CaseReader], plan: Plan) -> PatchSource:
     section = plan.finetune
     settings = PatchSettings(
         patch_size=plan.network.patch_size,
-        window_hu=plan.preprocess.window_hu,
+        window_steps=plan.preprocess.window_steps,
         foreground_fraction=section.foreground_fraction,
         orientation=OrientationSettings(
             rotation_probability=section.rotation_probability, flip_probability=section.flip_probability

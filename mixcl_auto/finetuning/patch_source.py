@@ -26,14 +26,14 @@ class PatchSettings:
 
     Attributes:
         patch_size: voxels.
-        window_hu: mapped to [0, 1]; its lower end fills what lies outside a scan.
+        window_steps: of the cache's numbers, mapped to [0, 1]; its lower end fills what lies outside a scan.
         foreground_fraction: share of the run's patches that is centred on a labelled voxel.
         orientation: flips and rotations.
         intensity: scale and shift.
     """
 
     patch_size: Index
-    window_hu: tuple[float, float]
+    window_steps: tuple[float, float]
     foreground_fraction: float
     orientation: OrientationSettings
     intensity: FinetuneSettings
@@ -56,17 +56,17 @@ class PatchSource:
         settings = self.settings
         case = self.cases[int(generator.integers(len(self.cases)))]
         lower = self._draw_position(case, is_foreground(number, settings.foreground_fraction), generator)
-        padding = math.floor(settings.window_hu[0])
-        hu = read_padded(case.image, lower, settings.patch_size, case.shape, padding=padding)
+        padding = math.floor(settings.window_steps[0])
+        cached = read_padded(case.image, lower, settings.patch_size, case.shape, padding=padding)
         labels = read_padded(case.labels, lower, settings.patch_size, case.shape, padding=0)
-        image = to_unit_range(hu, settings.window_hu)
+        image = to_unit_range(cached, settings.window_steps)
         image, labels = reorient(image, labels, settings.orientation, generator)
         image = distort_for_finetuning(image, settings.intensity, generator)
         return Sample({"image": image[None], "labels": labels}, (case.record.id,))
 
     def warm(self) -> None:
         """Compile the scaling and import the distortions."""
-        image = to_unit_range(np.zeros((1, 1, 1), np.int16), self.settings.window_hu)
+        image = to_unit_range(np.zeros((1, 1, 1), np.int16), self.settings.window_steps)
         distort_for_finetuning(image, self.settings.intensity, np.random.default_rng(0))
 
     def _draw_position(self, case: CaseReader, foreground: bool, generator: np.random.Generator) -> Index:

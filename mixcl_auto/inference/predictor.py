@@ -68,7 +68,7 @@ class Predictor:
         """Logits (classes, X, Y, Z) of a scan that is standardised already: the plan's grid and window.
 
         Args:
-            image: HU on the plan's grid.
+            image: as cached, in steps of the plan's ``intensity_step``.
             advance: called with the number of windows each time some are done.
 
         Raises:
@@ -78,7 +78,7 @@ class Predictor:
         with limited_threads(plan.finetune.threads):
             return predict_logits(
                 self.network,
-                to_unit_range(image, plan.preprocess.window_hu),
+                to_unit_range(image, plan.preprocess.window_steps),
                 patch_size=plan.network.patch_size,
                 overlap=plan.inference.overlap,
                 windows_per_batch=plan.inference.windows_per_batch,
@@ -124,7 +124,9 @@ def refuse_untrained(folder: FinetuneFolder, status: str) -> None:
 def predict_volume(predictors: Sequence[Predictor], volume: Volume) -> NDArray[np.uint8]:
     """The label map (RAS) of a scan on its own grid by one network, or by the mean of several."""
     recipe = predictors[0].plan.preprocess
-    image = standardise_image(volume.array, volume.spacing_mm, recipe.spacing_mm, recipe.window_hu)
+    image = standardise_image(
+        volume.array, volume.spacing_mm, recipe.spacing_mm, recipe.window_hu, recipe.intensity_step
+    )
     return to_source_grid(ensemble_scores(predictors, image), recipe.spacing_mm, volume.geometry)
 
 

@@ -1,8 +1,9 @@
 """The cache: one folder per case, with compressed arrays that are read region by region.
 
-``image.b2nd`` (int16, HU within the plan's window), ``labels.b2nd``, ``distance.b2nd`` (uint8 codes of D in
-Eq. 7), ``foreground.npz`` (voxels to centre patches on) and ``case.json``. blosc2, lz4 after a bit shuffle;
-blocks of 16^3 voxels (8 kB of int16, within the first CPU cache) suit random crops of 32^3 to 96^3.
+``image.b2nd`` (int16, within the plan's window, in its steps: HU for CT), ``labels.b2nd``, ``distance.b2nd``
+(uint8 codes of D in Eq. 7), ``foreground.npz`` (voxels to centre patches on) and ``case.json``. blosc2, lz4
+after a bit shuffle; blocks of 16^3 voxels (8 kB of int16, within the first CPU cache) suit random crops of
+32^3 to 96^3.
 """
 
 import hashlib
@@ -51,7 +52,7 @@ class CaseReader:
         return self.record.shape
 
     def image(self, lower: Sequence[int], upper: Sequence[int]) -> npt.NDArray[np.int16]:
-        """HU of the region from ``lower`` to before ``upper``, which must lie inside the scan."""
+        """Intensities, in steps, from ``lower`` to before ``upper``, which must lie inside the scan."""
         return self._region("image", lower, upper)
 
     def labels(self, lower: Sequence[int], upper: Sequence[int]) -> npt.NDArray[np.uint8]:
@@ -146,7 +147,7 @@ def write_case(
     Args:
         folder: ``preprocessed/<Dataset>/<hash>/<case>``.
         record: written last.
-        image: HU, within the plan's window.
+        image: in steps, within the plan's window.
         labels: uint8, or int16 where a label exceeds 255.
         distance: codes of D.
         foreground: label value to voxels (n, 3).

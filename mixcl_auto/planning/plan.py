@@ -9,6 +9,12 @@ from mixcl_auto.io.plans import write_fingerprint, write_plan, write_split
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.planning import rules
 from mixcl_auto.planning.fingerprint import summarise
+from mixcl_auto.planning.intensity import (
+    check_cache_range,
+    check_window,
+    choose_intensity_step,
+    choose_window,
+)
 from mixcl_auto.planning.memory import choose_batch_size
 from mixcl_auto.planning.presets import load_preset
 from mixcl_auto.planning.split import make_split
@@ -50,7 +56,7 @@ def check_wishes(preset: str, edits: Iterable[str], *, spacing: Request, window:
     if spacing is not None and spacing != "auto":
         rules.check_spacing(spacing)
     if window is not None and window != "auto":
-        rules.check_window(window)
+        check_window(window)
 
 
 def make_plan(
@@ -187,10 +193,14 @@ def _settle(
     plan = draft.plan
     draft.settle("preprocess.spacing_mm", rules.choose_spacing(plan.preprocess.spacing_mm, spacing, pool))
     channels = [dataset.channel_name for dataset in datasets]
+    wish = plan.preprocess.window_hu if "preprocess.window_hu" in draft.edited else window
     draft.settle(
-        "preprocess.window_hu",
-        rules.choose_window(plan.preprocess.window_hu, window, channels, fingerprints),
+        "preprocess.window_hu", choose_window(plan.preprocess.window_hu, wish, channels, fingerprints)
     )
+    draft.settle(
+        "preprocess.intensity_step", choose_intensity_step(draft.plan.preprocess.window_hu, channels)
+    )
+    check_cache_range(draft.plan.preprocess)
     draft.keep("preprocess.distance_unit", "unit of D in Eq. 7")
     spacing_mm = draft.plan.preprocess.spacing_mm
     draft.settle(

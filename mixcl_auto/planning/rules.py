@@ -9,14 +9,12 @@ from typing import Any, Literal
 import numpy as np
 
 from mixcl_auto.errors import PlanError
-from mixcl_auto.planning.mixture import mixture_quantiles
 from mixcl_auto.records.fingerprint import DatasetFingerprint
 from mixcl_auto.records.machine import Machine
 from mixcl_auto.records.plan import NetworkPlan, TrainerPlan
 from mixcl_auto.transforms.resampling import resampled_shape
 
 Triple = tuple[float, float, float]
-Window = tuple[float, float]
 
 ANISOTROPY = 3.0
 """An axis is strongly anisotropic if its median exceeds this times that of both others (as in nnU-Net)."""
@@ -68,50 +66,6 @@ def choose_spacing(
             notes += f"; {'xyz'[axis]} is anisotropic ({medians[axis]:.2f} mm): its 10th percentile"
     value = tuple(round(float(step), 2) for step in chosen)
     return Choice(value, "auto: median per axis", f"median of {len(spacings_mm)} cases{notes}")
-
-
-def choose_window(
-    preset_hu: Window,
-    request: Literal["auto"] | Sequence[float] | None,
-    channel_names: Sequence[str],
-    fingerprints: Sequence[DatasetFingerprint],
-) -> Choice:
-    """Intensities to keep: the preset's for CT, the user's, or the 0.5-99.5 percentiles of the foreground.
-
-    Args:
-        preset_hu: the preset's window.
-        request: ``--window``.
-        channel_names: of all datasets.
-        fingerprints: of all datasets.
-
-    Raises:
-        PlanError: if CT is mixed with other modalities, if the given window is no interval, or if percentiles
-            are needed and nothing is labelled.
-    """
-    kinds = {name.upper() for name in channel_names}
-    if len(kinds) > 1:
-        raise PlanError(
-            f"one plan has one modality, got {', '.join(sorted(kinds))}; plan them in workspaces apart"
-        )
-    if request is not None and request != "auto":
-        return Choice(check_window(request), "--window", "given by the user")
-    if request is None and kinds <= {"CT"}:
-        return Choice(
-            preset_hu, "preset", "CT: the preset's window; --window auto measures the labels instead"
-        )
-    labelled = [data for data in fingerprints if data.foreground_quantiles]
-    if not labelled:
-        raise PlanError("no case has a labelled voxel to take a window from; give --window LOW HIGH")
-    sketches = [data.foreground_quantiles for data in labelled]
-    low, high = mixture_quantiles(sketches, [0.005, 0.995], [len(data.cases) for data in labelled])
-    cases = sum(len(data.cases) for data in labelled)
-    rule = "auto: 0.5-99.5 percentiles of the labels"
-    why = (
-        f"over {cases} cases"
-        if kinds <= {"CT"}
-        else f"{', '.join(kinds)} has no Hounsfield scale; over {cases} cases"
-    )
-    return Choice(_whole_numbers_around(low, high), rule, why)
 
 
 def choose_patch_size(
@@ -191,20 +145,3 @@ def check_spacing(values: Sequence[float]) -> Triple:
     if len(values) != 3 or not all(math.isfinite(value) and value > 0 for value in values):
         raise PlanError(f"--spacing takes auto or three lengths above 0 in mm, got {list(values)}")
     return (float(values[0]), float(values[1]), float(values[2]))
-
-
-def _whole_numbers_around(low: float, high: float) -> Window:
-    """The smallest interval of whole HU that holds both, forgiving the last digits of a float."""
-    start, end = math.floor(round(low, 6)), math.ceil(round(high, 6))
-    return (float(start), float(max(end, start + 1)))
-
-
-def check_window(values: Sequence[float]) -> Window:
-    """Low and high in HU.
-
-    Raises:
-        PlanError: if they are not two in this order.
-    """
-    if len(values) != 2 or not values[0] < values[1]:
-        raise PlanError(f"--window takes auto or LOW HIGH with LOW < HIGH, got {list(values)}")
-    return (float(values[0]), float(values[1]))

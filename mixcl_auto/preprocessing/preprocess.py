@@ -113,7 +113,9 @@ def preprocess_case(task: CaseTask) -> CachedCase:
         return open_case(task.folder).record
     image, plan = _image(task), task.preprocess
     labels_on_grid = _labels(task, image)
-    standard_image = standardise_image(image.array, image.spacing_mm, plan.spacing_mm, plan.window_hu)
+    standard_image = standardise_image(
+        image.array, image.spacing_mm, plan.spacing_mm, plan.window_hu, plan.intensity_step
+    )
     labels = standardise_labels(labels_on_grid.array, image.spacing_mm, plan.spacing_mm)
     geometry = image.geometry
     del image, labels_on_grid
@@ -146,7 +148,7 @@ def warm_up() -> None:
     spacing_mm, target_mm = (1.0, 1.0, 1.0), (1.5, 1.5, 1.5)
     for image in (np.zeros((3, 4, 5), np.int16), np.zeros((3, 4, 5), np.float32)):
         for volume in (image, image.T):
-            standardise_image(volume, spacing_mm, target_mm, (-150.0, 250.0))
+            standardise_image(volume, spacing_mm, target_mm, (-150.0, 250.0), 1.0)
     labels = np.zeros((3, 4, 5), np.uint8)
     labels[0] = 1
     standard = standardise_labels(labels, spacing_mm, target_mm)

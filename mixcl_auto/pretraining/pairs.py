@@ -44,7 +44,7 @@ class PairSettings:
 
     Attributes:
         patch_size: voxels.
-        window_hu: mapped to [0, 1].
+        window_steps: of the cache's numbers, mapped to [0, 1].
         foreground_fraction: probability that a patch is centred on a labelled voxel.
         same_image_probability: that P2 comes from P1's scan.
         match_classes: whether P2 is centred on a class of P1's patch where it can be.
@@ -57,7 +57,7 @@ class PairSettings:
     """
 
     patch_size: Index
-    window_hu: tuple[float, float]
+    window_steps: tuple[float, float]
     foreground_fraction: float
     same_image_probability: float
     match_classes: bool
@@ -177,7 +177,7 @@ class PairSource:
         origin: Index,
     ) -> Patch:
         """Warp a region of a scan that begins at ``origin`` to the patch around ``centre``."""
-        window = self.settings.window_hu
+        window = self.settings.window_steps
         warped, patch_labels, distance = apply_warp(
             warp,
             image,

@@ -41,7 +41,7 @@ def pair_source(pool: Sequence[PoolDataset], plan: Plan, label_grid: Index) -> P
     section = plan.pretrain
     settings = PairSettings(
         patch_size=plan.network.patch_size,
-        window_hu=plan.preprocess.window_hu,
+        window_steps=plan.preprocess.window_steps,
         foreground_fraction=section.foreground_fraction,
         same_image_probability=section.same_image_probability,
         match_classes=section.match_classes,

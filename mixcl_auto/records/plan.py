@@ -26,6 +26,9 @@ class PreprocessPlan(Record):
 
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.5, 1.5, 2.0)
     window_hu: tuple[float, float] = (-150.0, 250.0)
+    """Intensities kept, and mapped to [0, 1]; in the scans' own unit where they are no CT."""
+    intensity_step: PositiveFloat = 1.0
+    """What one step of the cache's whole numbers (int16) stands for: 1 HU for CT."""
     distance_unit: Literal["voxel", "mm"] = "voxel"
     """Unit of D in Eq. 7 (decision 11)."""
     coordinates_per_class: Positive = 10_000
@@ -36,6 +39,12 @@ class PreprocessPlan(Record):
         if self.window_hu[0] >= self.window_hu[1]:
             raise ValueError(f"window_hu must be (low, high) with low < high, got {self.window_hu}")
         return self
+
+    @property
+    def window_steps(self) -> tuple[float, float]:
+        """The window in the cache's numbers."""
+        low, high = self.window_hu
+        return (low / self.intensity_step, high / self.intensity_step)
 
 
 class NetworkPlan(Record):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixcl_auto.transforms.intensity import clip_hu
+from mixcl_auto.transforms.intensity import clip_to_steps
 from mixcl_auto.transforms.resampling import resample_image, resample_labels
 
 
@@ -15,8 +15,9 @@ def standardise_image(
     spacing_mm: Sequence[float],
     target_spacing_mm: Sequence[float],
     window_hu: Sequence[float],
+    intensity_step: float,
 ) -> NDArray[np.int16]:
-    """Resample a scan by cubic spline, clip it to the window and round to whole HU.
+    """Resample a scan by cubic spline, clip it to the window and round to whole steps.
 
     Clipping comes after resampling: a window applied first would cut the edges that the spline interpolates.
 
@@ -25,14 +26,16 @@ def standardise_image(
         spacing_mm: Spacing of the scan.
         target_spacing_mm: The plan's spacing.
         window_hu: The plan's window.
+        intensity_step: The plan's step; 1 HU for CT.
 
     Returns:
-        The scan on the plan's grid, C-contiguous.
+        The scan on the plan's grid in steps, C-contiguous.
 
     Raises:
         DataError: If the scan is no volume, or a spacing or the window makes no sense.
     """
-    return clip_hu(resample_image(image_hu, spacing_mm, target_spacing_mm), window_hu)
+    resampled = resample_image(image_hu, spacing_mm, target_spacing_mm)
+    return clip_to_steps(resampled, window_hu, intensity_step)
 
 
 def standardise_labels(

@@ -150,7 +150,7 @@ def threshold_run(tmp_path, monkeypatch, plan, write_run):
 def write_cached(workspace, plan, case, path):
     volume = read_image(path)
     recipe = plan.preprocess
-    image = standardise_image(volume.array, volume.spacing_mm, recipe.spacing_mm, recipe.window_hu)
+    image = standardise_image(volume.array, volume.spacing_mm, recipe.spacing_mm, recipe.window_hu, 1.0)
     record = CachedCase(
         id=case,
         key="key",

@@ -7,7 +7,6 @@ from mixcl_auto.planning import rules
 from mixcl_auto.records.plan import FinetunePlan, NetworkPlan, PretrainPlan
 
 PRESET_MM = (1.5, 1.5, 2.0)
-PRESET_HU = (-150.0, 250.0)
 
 
 def spaced(make, *spacings_mm):
@@ -50,56 +49,6 @@ def test_the_anisotropic_axis_never_becomes_finer_than_the_others(make):
 def test_impossible_spacings_are_refused(request_mm):
     with pytest.raises(PlanError, match="three lengths above 0 in mm"):
         rules.choose_spacing(PRESET_MM, request_mm, [])
-
-
-def sketch(low, high):
-    return tuple(low + (high - low) * step / 200 for step in range(201))
-
-
-def test_the_window_is_the_presets_for_ct_and_the_users_where_given(make):
-    assert rules.choose_window(PRESET_HU, None, ["CT", "ct"], []).value == PRESET_HU
-    assert rules.choose_window(PRESET_HU, [-10, 10], ["CT"], []).value == (-10.0, 10.0)
-
-
-def test_auto_window_is_the_percentiles_of_the_labels(make):
-    data = [make.fingerprint([make.case("a")], quantiles=sketch(-100, 100))]
-    choice = rules.choose_window(PRESET_HU, "auto", ["CT"], data)
-    assert choice.value == (-99.0, 99.0)
-
-
-def test_datasets_weigh_by_their_cases_in_the_auto_window(make):
-    """1 % of the cases at 500 to 600: the 99.5th percentile lies half-way through them."""
-    few = make.fingerprint([make.case("a")], quantiles=sketch(500, 600))
-    many = make.fingerprint([make.case(str(i)) for i in range(99)], quantiles=sketch(0, 100))
-    choice = rules.choose_window(PRESET_HU, "auto", ["CT", "CT"], [few, many])
-    assert choice.value == (0.0, 550.0)
-    assert "100 cases" in choice.reason
-
-
-def test_other_modalities_take_percentiles_and_say_why(make):
-    data = [make.fingerprint([make.case("a")], quantiles=sketch(0, 1000))]
-    choice = rules.choose_window(PRESET_HU, None, ["MRI"], data)
-    assert choice.value == (5.0, 995.0)
-    assert "MRI has no Hounsfield scale" in choice.reason
-
-
-def test_a_constant_foreground_still_gives_an_interval(make):
-    data = [make.fingerprint([make.case("a")], quantiles=sketch(7, 7))]
-    assert rules.choose_window(PRESET_HU, "auto", ["CT"], data).value == (7.0, 8.0)
-
-
-@pytest.mark.parametrize(
-    ("request_hu", "channels", "message"),
-    [
-        ([250, -150], ["CT"], "LOW < HIGH"),
-        ([1, 2, 3], ["CT"], "LOW HIGH"),
-        (None, ["CT", "MRI"], "one plan has one modality, got CT, MRI"),
-        ("auto", ["CT"], "no case has a labelled voxel"),
-    ],
-)
-def test_impossible_windows_are_refused(make, request_hu, channels, message):
-    with pytest.raises(PlanError, match=message):
-        rules.choose_window(PRESET_HU, request_hu, channels, [make.fingerprint([make.case("a")])])
 
 
 def shaped(make, *shapes):

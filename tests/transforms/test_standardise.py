@@ -8,7 +8,7 @@ SPACING, TARGET, WINDOW = (0.9, 0.9, 3.0), (1.5, 1.5, 2.0), (-150.0, 250.0)
 
 def test_a_scan_is_resampled_then_clipped_then_rounded():
     image = np.random.default_rng(1).integers(-1024, 1500, (20, 21, 10)).astype(np.int16)
-    standard = standardise_image(image, SPACING, TARGET, WINDOW)
+    standard = standardise_image(image, SPACING, TARGET, WINDOW, 1.0)
     expected = np.rint(np.clip(resample_image(image, SPACING, TARGET), *WINDOW))
     assert standard.dtype == np.int16
     np.testing.assert_array_equal(standard, expected)
@@ -21,6 +21,6 @@ def test_image_and_labels_share_a_grid():
     labels = np.zeros(image.shape, np.uint8)
     labels[5:15, 5:15, 3:7] = 9
     standard = standardise_labels(labels, SPACING, TARGET)
-    assert standard.shape == standardise_image(image, SPACING, TARGET, WINDOW).shape
+    assert standard.shape == standardise_image(image, SPACING, TARGET, WINDOW, 1.0).shape
     assert standard.shape == resampled_shape(image.shape, SPACING, TARGET)
     assert set(np.unique(standard)) == {0, 9}

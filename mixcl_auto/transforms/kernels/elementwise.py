@@ -8,21 +8,25 @@ from numpy.typing import NDArray
 
 
 @njit(cache=True, nogil=True)
-def clip_and_round(values: NDArray[Any], lower: float, upper: float, out: NDArray[np.int16]) -> None:
-    """Clip to ``[lower, upper]`` and round half to even; a NaN becomes ``lower``.
+def clip_and_round(
+    values: NDArray[Any], lower: float, upper: float, step: float, out: NDArray[np.int16]
+) -> None:
+    """Clip to ``[lower, upper]``, divide by ``step``, round half to even; a NaN becomes ``lower``.
 
     Args:
         values: (n,), of any real type.
         lower: Smallest value kept.
         upper: Largest value kept.
+        step: Above 0; a power of two loses nothing.
         out: (n,).
     """
     low, high = np.float32(lower), np.float32(upper)
+    steps_per_unit = np.float32(1.0 / step)
     for i in range(values.size):
         value = np.float32(values[i])
         value = value if value > low else low
         value = value if value < high else high
-        out[i] = np.int16(np.rint(value))
+        out[i] = np.int16(np.rint(value * steps_per_unit))
 
 
 @njit(cache=True, nogil=True)
