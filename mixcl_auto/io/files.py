@@ -30,7 +30,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_text(path: Path, *, what: str, remedy: str) -> str:
-    """Read a text file (UTF-8).
+    """Read a text file (UTF-8, with or without a byte order mark).
 
     Args:
         path: the file.
@@ -41,11 +41,15 @@ def read_text(path: Path, *, what: str, remedy: str) -> str:
         DataError: if it is missing or unreadable.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise DataError(f"{path}: no such {what}; {remedy}") from None
-    except (OSError, UnicodeDecodeError) as problem:
-        raise DataError(f"{path}: the {what} can't be read ({problem}); {remedy}") from None
+    except UnicodeDecodeError:
+        raise DataError(
+            f"{path}: the {what} can't be read (it is not text in UTF-8: save it so); {remedy}"
+        ) from None
+    except OSError as problem:
+        raise DataError(f"{path}: the {what} can't be read ({problem.strerror}); {remedy}") from None
 
 
 def file_sha256(path: Path) -> str:

@@ -1,57 +1,35 @@
 """Raw datasets: nnU-Net v2's layout as it is, or files listed where they lie under our key ``cases``."""
 
-import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_args
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from mixcl_auto.errors import DataError
-from mixcl_auto.io.files import read_text
-from mixcl_auto.records.case import RawCase, RawDataset, Role
-from mixcl_auto.records.record import Record, describe_mistakes
+from mixcl_auto.io.dataset_document import CaseEntry, DatasetDocument, read_document
+from mixcl_auto.records.case import RawCase, RawDataset
 
-_CHANNEL = re.compile(r"(?P<id>.+)_(?P<channel>\d{4})")
+_CHANNEL = "_0000"
+_DATA_ENDINGS = (".raw", ".zraw", ".raw.gz", ".img", ".img.gz")
+"""Of files that hold the voxels of a header beside them."""
 _LARGEST_LABEL = 255
-
-
-class _CaseEntry(Record):
-    """An item of ``cases``; paths are absolute or relative to the dataset's folder."""
-
-    id: str
-    image: Path
-    label: Path | None = None
-    patient: str | None = None
-    series: str | None = None
-    label_flips: str | None = Field(default=None, pattern="^i?j?k?$")
-
-
-class _Document(BaseModel):
-    """The keys of ``dataset.json`` that matter here; all others are the user's own."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    role: Role | None = None
-    labels: dict[str, Any]
-    channel_names: dict[str, str] | None = None
-    modality: dict[str, str] | None = None
-    """The name of ``channel_names`` in the Medical Segmentation Decathlon."""
-    file_ending: str = Field(default=".nii.gz", pattern=r"^\.[A-Za-z0-9.]+$")
-    cases: tuple[_CaseEntry, ...] | None = None
+_LONGEST_NAME = 200
+"""In bytes of UTF-8: file systems take 255, and files get prefixes and endings."""
 
 
 def dataset_folders(raw_data: Path) -> list[Path]:
-    """The folders that hold a ``dataset.json``, sorted by name.
+    """The folders that hold a ``dataset.json``, sorted by name; hidden ones are skipped.
 
     Raises:
-        DataError: if there are none.
+        DataError: if there are none; the message says where one lies instead, if it is near.
     """
-    folders = sorted(path.parent for path in raw_data.glob("*/dataset.json"))
+    found = sorted(path.parent for path in raw_data.glob("*/dataset.json"))
+    folders = [folder for folder in found if not folder.name.startswith(".")]
     if not folders:
-        raise DataError(f"{raw_data}: no dataset (a folder with a dataset.json); see raw_data_template")
+        raise DataError(
+            f"{raw_data}: no dataset (a folder with a dataset.json); "
+            f"{misplaced_dataset(raw_data) or 'see raw_data_template'}"
+        )
     return folders
 
 
@@ -67,6 +45,18 @@ def other_folders(raw_data: Path) -> list[Path]:
     ]
 
 
+def misplaced_dataset(folder: Path) -> str | None:
+    """What to do about a ``dataset.json`` in this folder or two levels below it; None where there is none."""
+    for pattern, advice in (
+        ("dataset.json", "lies here itself: move the dataset into a folder of its own"),
+        ("*/dataset.json", "lies one folder deeper: move {name} up"),
+        ("*/*/dataset.json", "lies two folders deeper: move {name} up, or give its parent as raw_data"),
+    ):
+        if found := sorted(folder.glob(pattern)):
+            return "a dataset.json " + advice.format(name=found[0].parent.relative_to(folder))
+    return None
+
+
 def read_raw_dataset(folder: Path) -> RawDataset:
     """Read ``dataset.json`` and find the cases' files; images are not opened, and may be missing.
 
@@ -74,10 +64,10 @@ def read_raw_dataset(folder: Path) -> RawDataset:
 
     Raises:
         DataError: if ``dataset.json`` is missing or malformed, if labels are not 1 to n, if there are several
-            channels, or if names can't be used; every mistake of a kind is named at once.
+            channels or no case, or if names can't be used; every mistake of a kind is named at once.
     """
     path = folder / "dataset.json"
-    document = _read_document(path)
+    document = read_document(path)
     if not is_plain_name(folder.name):
         raise DataError(f"{folder}: {NAME_RULE.format(what='dataset folder')}")
     labels = parse_labels(document.labels, path)
@@ -87,7 +77,7 @@ def read_raw_dataset(folder: Path) -> RawDataset:
         else _found_cases(document, folder)
     )
     if not cases:
-        raise DataError(f"{folder}: no cases; put <case>_0000{document.file_ending} into imagesTr")
+        raise DataError(f"{folder}: no cases; {_advice(document, folder)}")
     _check_names(cases, path)
     return RawDataset(
         name=folder.name,
@@ -96,6 +86,7 @@ def read_raw_dataset(folder: Path) -> RawDataset:
         channel_name=_channel_name(document, path),
         labels=labels,
         cases=cases,
+        unused_files=_unused(folder, cases) if document.cases is None else (),
     )
 
 
@@ -109,17 +100,6 @@ def find_dataset(raw_data: Path, name: str) -> RawDataset:
     if name not in folders:
         raise DataError(f"{raw_data}: no dataset {name!r}; there are: {', '.join(folders)}")
     return read_raw_dataset(folders[name])
-
-
-def _read_document(path: Path) -> _Document:
-    text = read_text(path, what="dataset description", remedy="see raw_data_template for examples")
-    try:
-        return _Document.model_validate(json.loads(text))
-    except json.JSONDecodeError as problem:
-        raise DataError(f"{path}: not JSON ({problem}); correct that line") from None
-    except ValidationError as problem:
-        roles = ", ".join(get_args(Role))
-        raise DataError(f"{describe_mistakes(problem, str(path))}\n  (role is one of {roles})") from None
 
 
 def parse_labels(labels: Mapping[str, Any], path: Path) -> dict[str, int]:
@@ -140,6 +120,8 @@ def parse_labels(labels: Mapping[str, Any], path: Path) -> dict[str, int]:
             "are not supported)"
         )
     named = [pair for pair in pairs if pair is not None and pair[1] != 0]
+    if nameless := [value for name, value in named if not (name.strip() and name.isprintable())]:
+        raise DataError(f"{path}: labels {nameless} have no name that can be printed; give each a name")
     values = sorted(value for _, value in named)
     if not values or values != list(range(1, len(values) + 1)) or len(values) > _LARGEST_LABEL:
         raise DataError(
@@ -161,7 +143,7 @@ def _label_pair(key: str, value: Any) -> tuple[str, int] | None:
     return None
 
 
-def _channel_name(document: _Document, path: Path) -> str:
+def _channel_name(document: DatasetDocument, path: Path) -> str:
     channels = document.channel_names or document.modality or {"0": "CT"}
     if len(channels) != 1:
         raise DataError(
@@ -170,7 +152,7 @@ def _channel_name(document: _Document, path: Path) -> str:
     return next(iter(channels.values()))
 
 
-def _listed_cases(entries: Iterable[_CaseEntry], folder: Path) -> tuple[RawCase, ...]:
+def _listed_cases(entries: Iterable[CaseEntry], folder: Path) -> tuple[RawCase, ...]:
     return tuple(
         RawCase(
             id=entry.id,
@@ -184,45 +166,77 @@ def _listed_cases(entries: Iterable[_CaseEntry], folder: Path) -> tuple[RawCase,
     )
 
 
-def _found_cases(document: _Document, folder: Path) -> tuple[RawCase, ...]:
+def _advice(document: DatasetDocument, folder: Path) -> str:
+    if document.cases is not None:
+        return "`cases` in dataset.json is empty: list the files there, or remove the key"
+    advice = f"put <case>{_CHANNEL}{document.file_ending} into imagesTr"
+    others = [path.name for path in _listed(folder / "imagesTr")]
+    return f"{advice}, or correct file_ending: there are {_some(others)}" if others else advice
+
+
+def _found_cases(document: DatasetDocument, folder: Path) -> tuple[RawCase, ...]:
     """Cases of ``imagesTr`` and ``labelsTr``; one with a single file is kept, for validation to name."""
     ending = document.file_ending
-    images = [_CHANNEL.fullmatch(stem) for stem in _stems(folder / "imagesTr", ending)]
-    stray = [stem for stem in _stems(folder / "imagesTr", ending) if not _CHANNEL.fullmatch(stem)]
-    if stray:
+    images, labels = _stems(folder / "imagesTr", ending), _stems(folder / "labelsTr", ending)
+    ids = {stem.removesuffix(_CHANNEL) for stem in images if stem.endswith(_CHANNEL)}
+    if images and not ids:
         raise DataError(
-            f"{folder / 'imagesTr'}: {_some(stray)}: images are named <case>_0000{ending}; rename them, "
-            "or list them where they lie under `cases` in dataset.json"
+            f"{folder / 'imagesTr'}: {_some(images)}: images are named <case>{_CHANNEL}{ending}; rename "
+            "them, list them where they lie under `cases` in dataset.json, or see `mixcl_auto convert`"
         )
-    several = [match.string for match in images if match and match["channel"] != "0000"]
-    if several:
-        raise DataError(f"{folder / 'imagesTr'}: {_some(several)}: only one channel (_0000) is supported")
-    ids = {match["id"] for match in images if match} | set(_stems(folder / "labelsTr", ending))
     return tuple(
         RawCase(
             id=case,
-            image=folder / "imagesTr" / f"{case}_0000{ending}",
+            image=folder / "imagesTr" / f"{case}{_CHANNEL}{ending}",
             label=folder / "labelsTr" / f"{case}{ending}",
             patient=case,
         )
-        for case in sorted(ids)
+        for case in sorted(ids | set(labels))
+    )
+
+
+def _unused(folder: Path, cases: Iterable[RawCase]) -> tuple[Path, ...]:
+    """What lies in ``imagesTr`` and ``labelsTr`` beside the cases' files; hidden files are the system's."""
+    used = {path for case in cases for path in (case.image, case.label)}
+    beside = {path.name.partition(".")[0] for path in used if path is not None}
+    found = [path for name in ("imagesTr", "labelsTr") for path in _listed(folder / name) if path not in used]
+    return tuple(
+        path
+        for path in found
+        if not (path.name.endswith(_DATA_ENDINGS) and path.name.partition(".")[0] in beside)
     )
 
 
 def _stems(folder: Path, ending: str) -> list[str]:
-    """File names without their ending; names that start with a dot (macOS's ``._*``) are skipped."""
-    if not folder.is_dir():
-        return []
-    names = sorted(path.name for path in folder.iterdir() if path.name.endswith(ending))
-    return [name.removesuffix(ending) for name in names if not name.startswith(".")]
+    """File names without their ending."""
+    return [path.name.removesuffix(ending) for path in _listed(folder) if path.name.endswith(ending)]
 
 
-NAME_RULE = "a {what} must be a plain name: no / or \\, no control characters, no leading dot; rename it"
+def _listed(folder: Path) -> list[Path]:
+    """What lies in a folder, sorted; names that start with a dot (macOS's ``._*``) are skipped."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except FileNotFoundError:
+        raise DataError(
+            f"{folder}: no such folder; put the files there, list them where they lie under `cases` in "
+            "dataset.json, or see `mixcl_auto convert`"
+        ) from None
+    except OSError as problem:
+        raise DataError(
+            f"{folder}: can't be listed ({problem.strerror}); it must be a folder that you may read"
+        ) from None
+
+
+NAME_RULE = (
+    "a {what} must be a plain name: no / or \\, no control characters, no leading dot, at most 200 bytes; "
+    "rename it"
+)
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether a dataset or a case can be called so: any script, spaces too, but nothing that leaves a folder."""
-    return bool(name) and not name.startswith(".") and name.isprintable() and not set(name) & set("/\\")
+    """Whether a dataset or case can be called so: any script and spaces, but nothing that leaves a folder."""
+    allowed = name.isprintable() and not name.startswith(".") and not set(name) & set("/\\")
+    return allowed and 0 < len(name.encode()) <= _LONGEST_NAME
 
 
 def _check_names(cases: Iterable[RawCase], path: Path) -> None:

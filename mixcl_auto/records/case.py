@@ -35,6 +35,8 @@ class RawDataset(Record):
     labels: dict[str, int]
     """Organ name to label value, without the background (0)."""
     cases: tuple[RawCase, ...]
+    unused_files: tuple[Path, ...] = ()
+    """What lies among the files of the cases and belongs to none."""
 
 
 class Geometry(Record):

@@ -95,7 +95,7 @@ def test_a_case_with_one_of_its_files_is_kept_for_validation(tmp_path):
         ({"labels": {f"organ{n}": n for n in range(1, 258)}}, "n at most 255"),
         ({"labels": ["liver"]}, "labels: Input should be a valid dictionary"),
         ({"channel_names": {"0": "CT", "1": "PET"}}, "one channel is supported, got 2: CT, PET"),
-        ({"role": "train"}, "role: .*\n.*pretrain, target, both"),
+        ({"role": "train"}, "role: Input should be 'pretrain', 'target' or 'both'"),
         ({"file_ending": "/../x"}, "file_ending"),
         ({"cases": [{"id": "a"}]}, r"cases\.0\.image: Field required"),
         ({"cases": [{"id": "a", "image": "i", "mask": "m"}]}, r"cases\.0\.mask: Extra inputs"),
@@ -103,7 +103,11 @@ def test_a_case_with_one_of_its_files_is_kept_for_validation(tmp_path):
         ({"cases": [{"id": "a\nb", "image": "i"}]}, "no control characters"),
         ({"cases": [{"id": "", "image": "i"}]}, "plain name"),
         ({"cases": [{"id": "a", "image": "i"}] * 2}, "case ids a appear twice"),
-        ({"cases": []}, "no cases"),
+        ({"cases": [{"id": "ö" * 101, "image": "i"}]}, "at most 200 bytes"),
+        ({"cases": []}, "no cases; `cases` in dataset.json is empty"),
+        ({"labels": {"": 1}}, r"labels \[1\] have no name that can be printed"),
+        ({"labels": {"liver\n": 1}}, "no name that can be printed"),
+        ({"file_ending": ".mha"}, r"no cases; .* or correct file_ending: there are a_0000\.nii\.gz"),
     ],
 )
 def test_mistakes_in_dataset_json_are_named(tmp_path, document, message):
@@ -118,9 +122,66 @@ def test_misnamed_images_are_named(tmp_path):
         read_raw_dataset(make(tmp_path / "D", images=("liver_1.nii.gz",)))
 
 
-def test_a_second_channel_is_refused(tmp_path):
-    with pytest.raises(DataError, match="a_0001: only one channel"):
-        read_raw_dataset(make(tmp_path / "D", images=("a_0000.nii.gz", "a_0001.nii.gz")))
+def test_files_that_belong_to_no_case_are_kept_for_validation_to_name(tmp_path):
+    folder = make(
+        tmp_path / "D",
+        images=("a_0000.nii.gz", "a_0001.nii.gz", "._a_0000.nii.gz", "b.nii.gz", "notes.txt"),
+        labels=("a.nii.gz", "a.nrrd"),
+    )
+    (folder / "imagesTr" / "old").mkdir()
+    dataset = read_raw_dataset(folder)
+    assert [case.id for case in dataset.cases] == ["a"]
+    names = [str(path.relative_to(folder)) for path in dataset.unused_files]
+    assert names == [
+        "imagesTr/a_0001.nii.gz",
+        "imagesTr/b.nii.gz",
+        "imagesTr/notes.txt",
+        "imagesTr/old",
+        "labelsTr/a.nrrd",
+    ]
+
+
+def test_voxels_beside_their_header_are_no_unused_file(tmp_path):
+    images, labels = ("a_0000.mhd", "a_0000.zraw", "b_0000.raw"), ("a.mhd", "a.raw")
+    dataset = read_raw_dataset(make(tmp_path / "D", {"file_ending": ".mhd"}, images, labels))
+    assert [path.name for path in dataset.unused_files] == ["b_0000.raw"]
+
+
+def test_a_missing_folder_of_scans_is_named(tmp_path):
+    folder = make(tmp_path / "D")
+    (folder / "labelsTr").rename(folder / "labels")
+    with pytest.raises(DataError, match=r"D/labelsTr: no such folder; .*mixcl_auto convert"):
+        read_raw_dataset(folder)
+    (folder / "labelsTr").touch()
+    with pytest.raises(DataError, match=r"labelsTr: can't be listed .*must be a folder"):
+        read_raw_dataset(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b" ", "the file is empty"),
+        (b"[1]", "the outermost value must be an object"),
+        (b'{"labels": {"l\xe4ber": 1}}', "not text in UTF-8: save it so"),
+        (b'{"labels": {"liver": 1}, "labels": {}}', "keys given twice: labels"),
+        (b'{"labels": {"liver": 1, "liver": 2}}', "keys given twice: liver"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"labels": {"liver": ' + b"9" * 5000 + b"}}", "too many digits"),
+        (b" " * 50_000_001, "50 MB are too much"),
+    ],
+)
+def test_what_is_no_description_is_refused(tmp_path, content, message):
+    folder = make(tmp_path / "D")
+    (folder / "dataset.json").write_bytes(content)
+    with pytest.raises(DataError, match=rf"dataset\.json: .*{message}"):
+        read_raw_dataset(folder)
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path):
+    folder = make(tmp_path / "D")
+    path = folder / "dataset.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_raw_dataset(folder).labels == {"liver": 1}
 
 
 def test_broken_json_is_refused_with_its_line(tmp_path):
@@ -141,5 +202,24 @@ def test_datasets_are_found_by_their_description(tmp_path):
 
 
 def test_an_empty_raw_data_folder_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="no dataset"):
+    with pytest.raises(DataError, match=r"no dataset .*; see raw_data_template"):
         dataset_folders(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        (".", "lies here itself: move the dataset into a folder of its own"),
+        ("download/D", "lies two folders deeper: move download/D up"),
+    ],
+)
+def test_a_dataset_at_another_depth_is_found_and_said(tmp_path, place, message):
+    make(tmp_path / place)
+    with pytest.raises(DataError, match=f"no dataset .*a dataset.json {message}"):
+        dataset_folders(tmp_path)
+
+
+def test_hidden_folders_are_no_datasets(tmp_path):
+    make(tmp_path / "A")
+    make(tmp_path / ".Trash")
+    assert [folder.name for folder in dataset_folders(tmp_path)] == ["A"]
