@@ -1,7 +1,7 @@
 """Folds by patient, stratified by which labels a patient has, with nested fractions."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -18,7 +18,8 @@ def make_split(
     """Split a dataset's cases.
 
     Iterative stratification (Sechidis et al., 2011) over patients: those with the rarest label are dealt out
-    first, each to the fold that has fewest patients with it, so that no fold lacks a label where that can be.
+    first, each to the fold that has fewest patients with it; then patients change folds as long as that gives
+    a label to a fold that lacks it, so that no fold lacks a label where that can be (contrived cases apart).
     A fold's training cases are in a random order, of which a smaller fraction takes a shorter prefix.
 
     Args:
@@ -33,10 +34,13 @@ def make_split(
     patients = _labels_by_patient(cases)
     folds = folds or min(MOST_FOLDS, len(patients))
     if len(patients) < 2:
-        raise PlanError(f"{dataset}: a target needs at least 2 patients to be held out in turn; it has 1")
+        raise PlanError(
+            f"{dataset}: a target needs at least 2 patients to be held out in turn; it has 1: add "
+            f"some, or only pre-train on it with --pretrain {dataset}"
+        )
     if not 2 <= folds <= len(patients):
         raise PlanError(f"{dataset}: {folds} folds can't be made of {len(patients)} patients")
-    fold_of = _deal(patients, folds, np.random.default_rng([seed, 0]))
+    fold_of = _exchange(_deal(patients, folds, np.random.default_rng([seed, 0])), patients)
     return DatasetSplit(
         dataset=dataset,
         seed=seed,
@@ -76,6 +80,40 @@ def _deal(
                 with_label[present][chosen] += 1
         remaining = [name for name in remaining if name not in fold_of]
     return fold_of
+
+
+def _exchange(fold_of: Mapping[str, int], patients: Mapping[str, frozenset[int]]) -> dict[str, int]:
+    """Exchange two patients, or move one to a smaller fold, until that brings no label to any fold."""
+    best = dict(fold_of)
+    while (better := next(_better(best, patients), None)) is not None:
+        best.update(better)
+    return best
+
+
+def _better(fold_of: Mapping[str, int], patients: Mapping[str, frozenset[int]]) -> Iterator[dict[str, int]]:
+    """Changes after which the folds have more labels in all."""
+    counts = Counter((fold, label) for name, fold in fold_of.items() for label in patients[name])
+    sizes = Counter(fold_of.values())
+    labels = frozenset().union(*patients.values())
+    lacking = [fold for fold in sizes if any(not counts[fold, label] for label in labels)]
+    for fold in sorted(lacking):
+        for name in [name for name in fold_of if fold_of[name] != fold]:
+            other = fold_of[name]
+            if sizes[fold] < sizes[other] and _gain(counts, patients[name], frozenset(), other, fold) > 0:
+                yield {name: fold}
+            for back in [back for back in fold_of if fold_of[back] == fold]:
+                if _gain(counts, patients[name], patients[back], other, fold) > 0:
+                    yield {name: fold, back: other}
+
+
+def _gain(
+    counts: Mapping[tuple[int, int], int], going: frozenset[int], back: frozenset[int], start: int, end: int
+) -> int:
+    """How many more labels two folds have once a patient went from ``start`` to ``end``, and one back."""
+    lost = sum(counts[start, label] == 1 for label in going - back)
+    lost += sum(counts[end, label] == 1 for label in back - going)
+    won = sum(counts[end, label] == 0 for label in going - back)
+    return won + sum(counts[start, label] == 0 for label in back - going) - lost
 
 
 def _rarest(remaining: Sequence[str], patients: Mapping[str, frozenset[int]]) -> int | None:

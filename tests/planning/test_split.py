@@ -65,22 +65,56 @@ def test_a_rare_label_is_in_every_fold_where_enough_patients_have_it(make, carri
     assert {len(fold.held_out) for fold in split.folds} == {6}
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.sets(st.integers(1, 4)), min_size=5, max_size=40), st.integers(0, 9))
-def test_folds_are_balanced_for_any_labels(labels, seed):
-    make_case = Make.case
-    some = [make_case(f"c{n:02d}", tuple(present)) for n, present in enumerate(labels)]
+def scans(patients):
+    """A case per scan; a patient is a list of scans, a scan a set of labels."""
+    return [
+        Make.case(f"p{number:02d}_{scan}", tuple(labels), patient=f"p{number:02d}")
+        for number, of_patient in enumerate(patients)
+        for scan, labels in enumerate(of_patient)
+    ]
+
+
+scan_labels = st.sets(st.integers(1, 4))
+any_patients = st.lists(st.lists(scan_labels, min_size=1, max_size=3), min_size=2, max_size=30)
+
+
+@settings(max_examples=60, deadline=None)
+@given(any_patients, st.integers(0, 9))
+def test_no_patient_is_in_two_folds_and_every_case_is_held_out_once(patients, seed):
+    some = scans(patients)
     folds = make_split("D", some, seed=seed).folds
-    assert sorted(case for fold in folds for case in fold.held_out) == sorted(case.id for case in some)
-    rarest = min(
-        (label for present in labels for label in present),
-        key=lambda label: (sum(label in present for present in labels), label),
-        default=None,
-    )
-    if rarest is not None:
-        ids = {f"c{n:02d}" for n, present in enumerate(labels) if rarest in present}
-        counts = [len(ids & set(fold.held_out)) for fold in folds]
-        assert max(counts) - min(counts) <= 1
+    assert len(folds) == min(5, len(patients))
+    held_out = [case for fold in folds for case in fold.held_out]
+    assert sorted(held_out) == sorted(case.id for case in some)
+    for fold in folds:
+        held_patients = {case[:3] for case in fold.held_out}
+        assert held_patients
+        assert held_patients.isdisjoint(case[:3] for case in fold.training)
+        assert sorted([*fold.training, *fold.held_out]) == sorted(held_out)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=3), min_size=5, max_size=40))
+def test_no_fold_lacks_a_label_that_enough_patients_have(kinds):
+    """Each patient has one label or none (0), on one or more scans: then it can always be had."""
+    patients = [[{kind[0]} - {0}, *[set() for _ in kind[1:]]] for kind in kinds]
+    folds = make_split("D", scans(patients)).folds
+    for label in (1, 2, 3):
+        carriers = {f"p{number:02d}" for number, kind in enumerate(kinds) if kind[0] == label}
+        with_label = sum(any(case[:3] in carriers for case in fold.held_out) for fold in folds)
+        assert with_label == min(len(carriers), 5)
+
+
+def test_patients_change_folds_where_that_brings_a_label_to_both():
+    """Dealt out by the rarest label, the first patient is not alone; only so do both folds have 1, 3, 4."""
+    split = make_split("D", scans([[{1, 2, 3, 4}], [{1, 4}], [{1, 3}]]), folds=2)
+    assert sorted(fold.held_out for fold in split.folds) == [("p00_0",), ("p01_0", "p02_0")]
+
+
+def test_cases_without_any_label_are_spread_over_the_folds():
+    split = make_split("D", scans([[{1}]] * 5 + [[set()]] * 5))
+    for fold in split.folds:
+        assert sorted(case < "p05" for case in fold.held_out) == [False, True]
 
 
 def test_fewer_patients_than_five_give_as_many_folds(make):
