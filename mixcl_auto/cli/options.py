@@ -32,6 +32,12 @@ dataset_option = click.option(
     metavar="NAME",
     help="The target dataset. [default: the plan's only target]",
 )
+raw_data_option = click.option(
+    "--raw-data",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Datasets that lie elsewhere, such as an nnUNet_raw or one of its folders; linked into raw_data/.",
+)
 set_option = click.option(
     "--set",
     "edits",

@@ -1,11 +1,12 @@
 """``mixcl_auto plan_and_preprocess``."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mixcl_auto.cli.numbers import AutoOrNumbers, Numbers, NumbersCommand
-from mixcl_auto.cli.options import Settings, jobs_option, pass_settings, set_option
+from mixcl_auto.cli.options import Settings, jobs_option, pass_settings, raw_data_option, set_option
 
 if TYPE_CHECKING:
     from mixcl_auto.records.plan import Plan
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
 
 @click.command(
     "plan_and_preprocess", cls=NumbersCommand, short_help="Measure the data, write the plan, fill the cache."
+)
+@raw_data_option
+@click.option(
+    "-d",
+    "--dataset",
+    "datasets",
+    metavar="NAME",
+    multiple=True,
+    help="Plan with this dataset and others named so; can be repeated. [default: all of raw_data/]",
 )
 @click.option(
     "--preset",
@@ -36,7 +46,8 @@ if TYPE_CHECKING:
 @click.option(
     "--window",
     type=AutoOrNumbers(2, "LOW HIGH"),
-    help="Intensities kept, in HU, or auto to take them from the labelled voxels. [default: the preset's]",
+    help="Intensities kept, in HU, or auto to take them from the labelled voxels. [default: the preset's for "
+    "CT, auto for others]",
 )
 @click.option(
     "--pretrain",
@@ -57,6 +68,8 @@ if TYPE_CHECKING:
 @pass_settings
 def plan_and_preprocess(
     settings: Settings,
+    raw_data: Path | None,
+    datasets: tuple[str, ...],
     preset: str,
     name: str,
     spacing: Numbers | None,
@@ -79,6 +92,8 @@ def plan_and_preprocess(
 
     done = run(
         settings.workspace,
+        raw_data=raw_data,
+        datasets=datasets,
         preset=preset,
         name=name,
         spacing=spacing,
@@ -94,6 +109,8 @@ def plan_and_preprocess(
         progress=open_progress(),
     )
     click.echo(f"The plan is {done.path}")
+    if done.kept is not None:
+        click.echo(f"Another plan was there; it is kept as {done.kept}")
     for failure in done.failures:
         click.echo(f"Error: {failure.dataset}, {failure.case}: {failure.message}", err=True)
     if done.failures:

@@ -1,10 +1,11 @@
 """Plans and the files they name by hash: fingerprints and splits."""
 
+import shutil
 from pathlib import Path
 from typing import TypeVar
 
-from mixcl_auto.errors import PlanError
-from mixcl_auto.io.files import read_text, write_text
+from mixcl_auto.errors import MixCLError, PlanError
+from mixcl_auto.io.files import read_text, replacing, write_text
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.records.fingerprint import DatasetFingerprint
 from mixcl_auto.records.plan import DatasetPlan, Plan
@@ -54,6 +55,33 @@ def read_plan(path: Path) -> Plan:
 def write_plan(path: Path, plan: Plan) -> None:
     """Write a plan."""
     write_text(path, plan.to_json())
+
+
+def keep_other_plan(path: Path, plan: Plan) -> Path | None:
+    """Keep what a plan is about to replace, such as edits by hand, as ``<name>.before.json`` beside it.
+
+    Args:
+        path: of the plan to be written.
+        plan: the new one; decisions and warnings alone make no other plan.
+
+    Returns:
+        Where the old file is kept; absent if there is none, or if it says the same.
+    """
+    if not path.is_file() or _is_recipe(path, plan):
+        return None
+    kept = path.with_name(f"{path.stem}.before.json")
+    with replacing(kept) as temporary:
+        shutil.copyfile(path, temporary)
+    return kept
+
+
+def _is_recipe(path: Path, plan: Plan) -> bool:
+    """Whether a file holds a plan's recipe; a malformed one does not."""
+    notes: dict[str, tuple[()]] = {"decisions": (), "warnings": ()}
+    try:
+        return read_plan(path).model_copy(update=notes) == plan.model_copy(update=notes)
+    except MixCLError:
+        return False
 
 
 def write_fingerprint(workspace: Workspace, fingerprint: DatasetFingerprint) -> str:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from mixcl_auto.io.plans import write_fingerprint, write_plan, write_split
+from mixcl_auto.errors import PlanError
+from mixcl_auto.io.plans import keep_other_plan, write_fingerprint, write_plan, write_split
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.planning import rules
 from mixcl_auto.planning.fingerprint import summarise
@@ -19,12 +20,16 @@ from mixcl_auto.planning.memory import choose_batch_size
 from mixcl_auto.planning.presets import load_preset
 from mixcl_auto.planning.split import make_split
 from mixcl_auto.planning.warnings import (
+    finding_warnings,
+    label_warnings,
     left_out_warnings,
     machine_warnings,
     role_warnings,
     split_warnings,
+    window_warnings,
 )
 from mixcl_auto.records.case import RawDataset
+from mixcl_auto.records.finding import Finding
 from mixcl_auto.records.fingerprint import DatasetFingerprint
 from mixcl_auto.records.inspection import CaseInspection
 from mixcl_auto.records.machine import Machine
@@ -69,6 +74,7 @@ def make_plan(
     window: Request = None,
     edits: Iterable[str] = (),
     left_out: LeftOut | None = None,
+    findings: Sequence[Finding] = (),
 ) -> Planned:
     """Plan a project. Pure: the same data, machine and wishes give the same plan.
 
@@ -81,13 +87,16 @@ def make_plan(
         window: ``auto``, or low and high in HU; the preset's where absent.
         edits: ``section.key=value``; a field so set is not settled by its rule.
         left_out: dataset and case to the reason why ``--skip-invalid`` leaves it out.
+        findings: of validation; the plan passes its warnings on to whoever reads it.
 
     Raises:
-        PlanError: if a wish can't be met; DataError: if a case can't be used.
+        PlanError: if a wish can't be met, or a target can't be split or has nothing labelled; DataError: if a
+            case can't be used.
     """
     edits = list(edits)
     skipped = left_out or {}
     fingerprints = tuple(_fingerprint(dataset, inspections, skipped) for dataset in datasets)
+    _refuse_unlabelled(datasets, fingerprints)
     splits = tuple(
         make_split(dataset.name, fingerprint.cases)
         for dataset, fingerprint in zip(datasets, fingerprints, strict=True)
@@ -98,25 +107,29 @@ def make_plan(
     )
     draft.set_datasets(datasets, fingerprints, splits, skipped)
     _settle(draft, datasets, fingerprints, splits, machine, spacing, window)
-    warnings = _warnings(draft.plan, datasets, fingerprints, splits, machine)
+    warnings = (
+        *_warnings(draft.plan, datasets, fingerprints, splits, machine),
+        *finding_warnings(draft.plan, findings),
+    )
     plan = draft.plan.model_copy(update={"decisions": tuple(draft.decisions), "warnings": warnings})
     checked = Plan.model_validate_json(plan.model_dump_json())
     return Planned(checked, fingerprints, splits)
 
 
-def save_planned(workspace: Workspace, name: str, planned: Planned) -> Path:
-    """Write fingerprints, splits and, last, the plan that names them.
+def save_planned(workspace: Workspace, name: str, planned: Planned) -> Path | None:
+    """Write fingerprints, splits and, last, the plan that names them, ``plans/<name>.json``.
 
     Returns:
-        The plan's path, ``plans/<name>.json``.
+        Where another plan of that name is kept; absent if there was none.
     """
     for fingerprint in planned.fingerprints:
         write_fingerprint(workspace, fingerprint)
     for split in planned.splits:
         write_split(workspace, split)
     path = workspace.plan(name)
+    kept = keep_other_plan(path, planned.plan)
     write_plan(path, planned.plan)
-    return path
+    return kept
 
 
 @dataclass
@@ -242,10 +255,12 @@ def _warnings(
 ) -> tuple[str, ...]:
     undeclared = [dataset.name for dataset in datasets if not dataset.role_given]
     by_name = {fingerprint.dataset: fingerprint for fingerprint in fingerprints}
-    found = [*role_warnings(plan, undeclared), *left_out_warnings(plan)]
+    found = [*role_warnings(plan, undeclared), *left_out_warnings(plan), *window_warnings(plan)]
+    for dataset in plan.datasets:
+        found += label_warnings(dataset, by_name[dataset.name], plan.preprocess.spacing_mm)
     for split in splits:
-        dataset = plan.dataset(split.dataset)
-        found += split_warnings(dataset, by_name[split.dataset], split, plan.experiment.fractions)
+        target = plan.dataset(split.dataset)
+        found += split_warnings(target, by_name[split.dataset], split, plan.experiment.fractions)
     return (*found, *machine_warnings(plan, machine))
 
 
@@ -258,6 +273,16 @@ def _fingerprint(
         if found.dataset == dataset.name and (found.dataset, found.case) not in left_out
     ]
     return summarise(dataset.name, kept)
+
+
+def _refuse_unlabelled(datasets: Sequence[RawDataset], fingerprints: Sequence[DatasetFingerprint]) -> None:
+    """A target has something to learn and to score; in the pool a dataset without labels is of some use."""
+    for dataset, fingerprint in zip(datasets, fingerprints, strict=True):
+        if dataset.role != "pretrain" and fingerprint.foreground is None:
+            raise PlanError(
+                f"{dataset.name}: no case of this target has a labelled voxel, so nothing can be learnt or "
+                f"scored; label some, or only pre-train on it with --pretrain {dataset.name}"
+            )
 
 
 def _dataset_plan(

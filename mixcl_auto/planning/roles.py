@@ -26,7 +26,9 @@ def resolve_roles(
     to_pretrain, to_target = set(pretrain), set(target)
     known = {dataset.name for dataset in datasets}
     if unknown := sorted((to_pretrain | to_target) - known):
-        raise PlanError(f"no dataset {', '.join(unknown)} in raw_data; there are: {', '.join(sorted(known))}")
+        raise PlanError(
+            f"no dataset {', '.join(unknown)} among those to plan with; there are: {', '.join(sorted(known))}"
+        )
     has_target = bool(to_target) or any(
         dataset.role_given and dataset.role != "pretrain" and dataset.name not in to_pretrain
         for dataset in datasets

@@ -1,15 +1,22 @@
 """What a radiologist or a statistician would want to be told about a plan; each a small function."""
 
+import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
 
 from mixcl_auto.planning.rules import training_hours
 from mixcl_auto.planning.split import labels_of
+from mixcl_auto.records.finding import Finding
 from mixcl_auto.records.fingerprint import DatasetFingerprint
 from mixcl_auto.records.machine import Machine
 from mixcl_auto.records.plan import DatasetPlan, Plan
 from mixcl_auto.records.split import DatasetSplit
 
 _SLOW_HOURS = 2.0
+_FEWEST_VOXELS = 64
+"""Of an organ on the plan's grid: 8 on that of the level whose voxels the label loss compares."""
+_FEWEST_STEPS = 32
 
 
 def role_warnings(plan: Plan, undeclared: Sequence[str]) -> Iterator[str]:
@@ -37,6 +44,58 @@ def left_out_warnings(plan: Plan) -> Iterator[str]:
     for dataset in plan.datasets:
         for case, reason in dataset.left_out.items():
             yield f"{dataset.name}, case {case} is left out: {reason}"
+
+
+def window_warnings(plan: Plan) -> Iterator[str]:
+    """A window that the cache's steps can hardly resolve, such as scans from 0 to 1 taken for CT."""
+    (low, high), step = plan.preprocess.window_hu, plan.preprocess.intensity_step
+    if (steps := (high - low) / step) < _FEWEST_STEPS:
+        yield (
+            f"the window from {low:g} to {high:g} has {steps:.3g} steps of {step:g} in the cache, which "
+            "blurs intensities; if the scans are no CT in HU, say so under `channel_names` in dataset.json, "
+            "else set a smaller preprocess.intensity_step"
+        )
+
+
+def label_warnings(
+    dataset: DatasetPlan, fingerprint: DatasetFingerprint, spacing_mm: Sequence[float]
+) -> Iterator[str]:
+    """A dataset without labels, and organs of which the plan's grid leaves hardly anything."""
+    if fingerprint.foreground is None:
+        yield (
+            f"{dataset.name}: no case has a labelled voxel, so it plays no part in the label loss; identity "
+            "and reconstruction learn from it"
+        )
+    small = []
+    for organ, value in dataset.labels.items():
+        volumes_mm3 = [
+            case.label_voxels[value] * math.prod(case.spacing_mm)
+            for case in fingerprint.cases
+            if case.label_voxels.get(value)
+        ]
+        if volumes_mm3 and (voxels := median(volumes_mm3) / math.prod(spacing_mm)) < _FEWEST_VOXELS:
+            small.append(f"{organ} (some {voxels:.3g})")
+    if small:
+        grid = " x ".join(f"{value:g}" for value in spacing_mm)
+        yield (
+            f"{dataset.name}: few voxels are left at {grid} mm of {', '.join(small)}, the median over cases; "
+            "choose a finer --spacing if that counts"
+        )
+
+
+def finding_warnings(plan: Plan, findings: Sequence[Finding]) -> Iterator[str]:
+    """The warnings of validation, folded by dataset and check; those of cases left out count no more."""
+    left_out = {(dataset.name, case) for dataset in plan.datasets for case in dataset.left_out}
+    names = {dataset.name for dataset in plan.datasets}
+    groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    for found in findings:
+        counts = found.dataset in names and (found.dataset, found.case) not in left_out
+        if found.severity == "warning" and counts:
+            groups[found.dataset, found.check or found.message].append(found)
+    for (dataset, _), group in groups.items():
+        case = f", case {group[0].case}" if group[0].case else ""
+        others = f" (and {len(group) - 1} more of this kind)" if len(group) > 1 else ""
+        yield f"{dataset}{case}: {group[0].message}{others}"
 
 
 def split_warnings(

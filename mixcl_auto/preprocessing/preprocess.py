@@ -103,6 +103,18 @@ def preprocess_datasets(
     return sorted(failed, key=lambda found: (found.dataset, found.case or ""))
 
 
+def cached_cases(
+    workspace: Workspace, plan: Plan, datasets: Sequence[RawDataset]
+) -> frozenset[tuple[str, str]]:
+    """Dataset and case of those in the cache under the plan's recipe; their files are not read.
+
+    Raises:
+        PlanError: if a fingerprint is not the one that the plan names.
+    """
+    tasks = [task for dataset in datasets for task in _tasks(workspace, plan, dataset)[0]]
+    return frozenset((task.dataset, task.case.id) for task in tasks if cached_key(task.folder) == task.key)
+
+
 def preprocess_case(task: CaseTask) -> CachedCase:
     """Preprocess one case into the cache, unless it is there already.
 

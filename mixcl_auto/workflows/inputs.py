@@ -1,5 +1,6 @@
-"""How workflows take what callers name: the workspace, the plan, the target, the run."""
+"""How workflows take what callers name: the workspace, raw data elsewhere, the plan, the target, the run."""
 
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,9 +8,12 @@ from pathlib import Path
 
 from mixcl_auto.errors import PlanError, RunError
 from mixcl_auto.io.plans import find_plan, read_plan
+from mixcl_auto.io.raw_links import link_datasets
 from mixcl_auto.io.workspace import FinetuneFolder, Workspace, fraction_name, init_name
 from mixcl_auto.records.plan import DatasetPlan, Plan
 from mixcl_auto.records.plan_edits import EDITABLE_SECTIONS, edit_plan
+
+logger = logging.getLogger(__name__)
 
 Folder = str | Path | Workspace
 
@@ -32,6 +36,16 @@ def is_plain_name(name: str) -> bool:
 def open_workspace(folder: Folder) -> Workspace:
     """The workspace in a folder; it need not exist yet."""
     return folder if isinstance(folder, Workspace) else Workspace(Path(folder))
+
+
+def link_raw_data(workspace: Workspace, folder: str | Path, names: Sequence[str]) -> None:
+    """Link datasets that lie elsewhere into the workspace, and say so.
+
+    Raises:
+        DataError: see ``link_datasets``.
+    """
+    if linked := link_datasets(workspace.raw_data, Path(folder), names):
+        logger.info("linked into %s: %s", workspace.raw_data, ", ".join(linked))
 
 
 def open_project(folder: Folder, plan: str | Path | None, edits: Iterable[str] = ()) -> Project:

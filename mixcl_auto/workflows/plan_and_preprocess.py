@@ -1,5 +1,7 @@
 """From raw data to a plan and a cache."""
 
+import logging
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +13,20 @@ from mixcl_auto.io.files import write_text
 from mixcl_auto.io.inspection import inspect_datasets
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.planning.machine import describe_machine
-from mixcl_auto.planning.plan import check_wishes, make_plan, save_planned
+from mixcl_auto.planning.plan import Planned, check_wishes, make_plan, save_planned
 from mixcl_auto.planning.roles import resolve_roles
-from mixcl_auto.preprocessing.preprocess import preprocess_datasets
+from mixcl_auto.preprocessing.preprocess import cached_cases, preprocess_datasets
 from mixcl_auto.progress import Progress
+from mixcl_auto.records.case import RawDataset
 from mixcl_auto.records.finding import Finding
+from mixcl_auto.records.machine import Machine
 from mixcl_auto.records.plan import Plan
+from mixcl_auto.validation.resources import fitting_jobs, resource_findings
 from mixcl_auto.validation.validate import invalid_cases, judge
-from mixcl_auto.workflows.inputs import Folder, is_plain_name, open_workspace
+from mixcl_auto.workflows.inputs import Folder, is_plain_name, link_raw_data, open_workspace
 from mixcl_auto.workflows.validate import findings_json, read_datasets
+
+logger = logging.getLogger(__name__)
 
 Wish = Sequence[float] | Literal["auto"] | None
 
@@ -30,6 +37,8 @@ class Preparation:
 
     plan: Plan
     path: Path
+    kept: Path | None
+    """Where another plan of that name was kept."""
     findings: tuple[Finding, ...]
     failures: tuple[Finding, ...]
     """Cases that could not be preprocessed."""
@@ -38,6 +47,8 @@ class Preparation:
 def plan_and_preprocess(
     workspace: Folder = ".",
     *,
+    raw_data: str | Path | None = None,
+    datasets: Iterable[str] = (),
     preset: str = "paper",
     name: str = "plan",
     spacing: Wish = None,
@@ -56,6 +67,8 @@ def plan_and_preprocess(
 
     Args:
         workspace: the folder of the project.
+        raw_data: a folder of datasets elsewhere, or one dataset; linked into the workspace's ``raw_data``.
+        datasets: the names of those to plan with; all if none is given.
         preset: ``paper``, ``balanced`` or ``tiny``.
         name: the plan is written to ``plans/<name>.json``.
         spacing: x, y, z in mm, or ``auto``; the preset's if absent.
@@ -71,18 +84,21 @@ def plan_and_preprocess(
         progress: told of every case.
 
     Raises:
-        DataError: if the raw data have errors (unless of cases that are left out).
+        DataError: if the raw data have errors (unless of cases that are left out), can't be linked, or if the
+            machine can't preprocess them.
         PlanError: if a wish, an edit or the name can't be used.
     """
     if not is_plain_name(name):
         raise PlanError(f"a plan can't be called {name!r}: use letters, digits, - and _")
     edits = list(edits)
     check_wishes(preset, edits, spacing=spacing, window=window)  # before the data are read
-    space, jobs = open_workspace(workspace), jobs or available_cores()
-    read, findings = read_datasets(space)
-    datasets = resolve_roles(read, pretrain=pretrain, target=target)
-    inspections = inspect_datasets(datasets, jobs=jobs, progress=progress)
-    findings += judge(datasets, inspections)
+    space, machine, names = open_workspace(workspace), describe_machine(), list(datasets)
+    if raw_data is not None:
+        link_raw_data(space, raw_data, names)
+    read, findings = read_datasets(space, names)
+    chosen = resolve_roles(read, pretrain=pretrain, target=target)
+    inspections = inspect_datasets(chosen, jobs=jobs or available_cores(), progress=progress)
+    findings += judge(chosen, inspections)
     write_text(space.validation, findings_json(findings))
     if on_findings is not None:
         on_findings(findings)
@@ -90,21 +106,70 @@ def plan_and_preprocess(
     refuse_errors(space, [found for found in findings if (found.dataset, found.case) not in left_out])
     planned = make_plan(
         preset,
-        datasets,
+        chosen,
         inspections,
-        describe_machine(),
+        machine,
         spacing=spacing,
         window=window,
         edits=edits,
         left_out=left_out,
+        findings=findings,
     )
-    path = save_planned(space, name, planned)
+    path, kept = space.plan(name), save_planned(space, name, planned)
     if on_plan is not None:
         on_plan(planned.plan)
+    resources, jobs = judge_resources(space, planned, chosen, machine, jobs)
+    findings += resources
+    if resources:
+        write_text(space.validation, findings_json(findings))
+        if on_findings is not None:
+            on_findings(resources)
     if plan_only:
-        return Preparation(planned.plan, path, tuple(findings), ())
-    failures = preprocess_datasets(space, planned.plan, datasets, jobs=jobs, progress=progress)
-    return Preparation(planned.plan, path, tuple(findings), tuple(failures))
+        return Preparation(planned.plan, path, kept, tuple(findings), ())
+    refuse_hopeless(path, resources)
+    failures = preprocess_datasets(space, planned.plan, chosen, jobs=jobs, progress=progress)
+    return Preparation(planned.plan, path, kept, tuple(findings), tuple(failures))
+
+
+def judge_resources(
+    workspace: Workspace, planned: Planned, datasets: Sequence[RawDataset], machine: Machine, jobs: int | None
+) -> tuple[list[Finding], int]:
+    """What speaks against preprocessing here, and how many cases to preprocess at once.
+
+    Args:
+        workspace: on the disk that gets the cache.
+        planned: what to preprocess.
+        datasets: where the files lie.
+        machine: its memory.
+        jobs: as the user wants; as many as cores and memory allow, if absent.
+    """
+    plan, fingerprints = planned.plan, planned.fingerprints
+    cached = cached_cases(workspace, plan, datasets)
+    cores, memory_gb = available_cores(), machine.memory_gb
+    if jobs is None:
+        jobs = fitting_jobs(plan, fingerprints, memory_gb=memory_gb, jobs=cores, cached=cached)
+        if jobs < cores:
+            logger.info("preprocessing %d at once: the memory holds no more of the largest cases", jobs)
+    free_bytes = shutil.disk_usage(workspace.root).free
+    found = resource_findings(
+        plan, fingerprints, free_disk_bytes=free_bytes, memory_gb=memory_gb, jobs=jobs, cached=cached
+    )
+    return found, jobs
+
+
+def refuse_hopeless(plan: Path, resources: Sequence[Finding]) -> None:
+    """Stop if the machine can't preprocess what was planned.
+
+    Raises:
+        DataError: with every reason.
+    """
+    reasons = [
+        ", ".join(filter(None, (found.dataset, found.case))) + ": " * bool(found.dataset) + found.message
+        for found in resources
+        if found.severity == "error"
+    ]
+    if reasons:
+        raise DataError("\n".join([f"nothing was preprocessed; the plan is {plan}", *reasons]))
 
 
 def refuse_errors(workspace: Workspace, findings: Sequence[Finding]) -> None:

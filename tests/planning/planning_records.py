@@ -39,7 +39,7 @@ def make_inspection(dataset="D", name="a", **changes) -> CaseInspection:
         "label": FileFacts(path="l", sha256=f"l{name}", content_sha256="l", geometry=geometry),
         "problems": {},
         "intensities": intensities(),
-        "label_voxels": {0: 100, 1: 10, 2: 5},
+        "label_voxels": {0: 100_000, 1: 1000, 2: 500},
         "foreground": intensities(),
         "foreground_quantiles": tuple(float(value) for value in range(-100, 101)),
     }

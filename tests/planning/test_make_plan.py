@@ -64,7 +64,7 @@ def test_datasets_are_entered_with_their_cases_and_hashes(plan, tmp_path):
     assert (pool.cases, pool.split, pool.is_target) == (("a", "b", "c"), None, False)
     assert len(planned.splits) == 1
     workspace = Workspace(tmp_path)
-    assert save_planned(workspace, "plan", planned) == workspace.plan("plan")
+    assert save_planned(workspace, "plan", planned) is None
     assert read_plan(workspace.plan("plan")) == planned.plan
     assert read_fingerprint(workspace, pool) == planned.fingerprints[0]
     assert read_split(workspace, target) == planned.splits[0]

@@ -32,5 +32,5 @@ def test_without_a_word_a_dataset_pretrains_beside_a_target(make):
 
 
 def test_unknown_names_are_refused_with_those_there_are(make):
-    with pytest.raises(PlanError, match="no dataset X in raw_data; there are: D"):
+    with pytest.raises(PlanError, match="no dataset X among those to plan with; there are: D"):
         roles([make.dataset("D")], target=["X"])
