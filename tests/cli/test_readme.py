@@ -85,6 +85,7 @@ def test_python_example_names_public_functions() -> None:
 def test_template_is_a_dataset_as_soon_as_its_files_are_there(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     (folder / "imagesTr").mkdir(parents=True)
+    (folder / "labelsTr").mkdir()
     document = json.loads((ROOT / "raw_data_template" / name / "dataset.json").read_text())
     (folder / "dataset.json").write_text(json.dumps(document))
     (folder / "imagesTr" / "patient_01_0000.nii.gz").touch()
