@@ -17,6 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mixcl_auto.workflows.convert import convert
     from mixcl_auto.workflows.demo import demo
     from mixcl_auto.workflows.doctor import doctor
     from mixcl_auto.workflows.evaluate import evaluate_folder, evaluate_run
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "convert",
     "demo",
     "doctor",
     "evaluate_folder",

@@ -17,6 +17,7 @@ from mixcl_auto.cli.options import Settings
 from mixcl_auto.errors import MixCLError
 
 COMMANDS = (
+    "convert",
     "validate",
     "plan_and_preprocess",
     "pretrain",

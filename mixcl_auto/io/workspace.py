@@ -138,6 +138,10 @@ class Workspace:
         """The user's scans; never written to, but for the ``dataset.json`` that ``convert`` makes."""
         return self.root / "raw_data"
 
+    def dataset_json(self, dataset: str) -> Path:
+        """The description of a raw dataset."""
+        return self.raw_data / dataset / "dataset.json"
+
     @property
     def plans(self) -> Path:
         """Plans and what they rest on."""

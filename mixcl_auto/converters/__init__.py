@@ -1,0 +1,1 @@
+"""Public datasets as downloaded, described where they lie; one file per dataset."""
