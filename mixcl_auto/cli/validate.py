@@ -19,8 +19,8 @@ from mixcl_auto.cli.options import Settings, jobs_option, pass_settings
 def validate(settings: Settings, datasets: tuple[str, ...], jobs: int | None) -> None:
     """Check every case of the raw data and list every problem at once.
 
-    The list is also written to validation.json in the workspace. Exit code 1 if any problem is an error;
-    warnings alone do not count.
+    Where many problems are of one kind, the first few are shown; validation.json in the workspace has all.
+    Exit code 1 if any problem is an error; warnings alone do not count.
     """
     from mixcl_auto.cli.findings import print_findings
     from mixcl_auto.cli.progress_bar import open_progress

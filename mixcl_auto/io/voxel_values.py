@@ -34,8 +34,14 @@ def label_values(values: Array, path: Path) -> Array:
     """
     if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.rint(values)).all()):
         odd = values[~(np.isfinite(values) & (values == np.rint(values)))].flat[0]
-        raise DataError(f"{path}: label maps hold whole numbers, got {odd:g}; was it resampled as an image?")
+        raise DataError(
+            f"{path}: label maps hold whole numbers, got {odd:g}; if it was resampled as an image, "
+            "do it again with nearest neighbours; if this is another file, give the label map"
+        )
     lowest, highest = values.min(), values.max()
     if lowest < 0 or highest > np.iinfo(np.int16).max:
-        raise DataError(f"{path}: labels must be from 0 to 32767, got values from {lowest:g} to {highest:g}")
+        raise DataError(
+            f"{path}: labels must be from 0 to 32767, got values from {lowest:g} to {highest:g}; correct "
+            "them, or give the label map if this is another file"
+        )
     return values.astype(np.uint8 if highest <= 255 else np.int16)

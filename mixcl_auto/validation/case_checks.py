@@ -1,6 +1,7 @@
 """Checks of one case: each a small function of what was read, collected in ``CASE_CHECKS``."""
 
 from collections.abc import Callable, Iterator
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,10 @@ _ERROR_VOXELS = 0.25
 _WARNING_VOXELS = 0.01
 _EXTENT_MM = (10.0, 2500.0)
 _SPACING_MM = (0.05, 20.0)
+_LEAST_VOXELS = 3
+"""Along every axis."""
+_NORMALISED_RANGE = 30.0
+"""Below this a range is that of shares, or of standard deviations, and not of HU."""
 
 
 def files_are_readable(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
@@ -23,6 +28,12 @@ def files_are_readable(dataset: RawDataset, found: CaseInspection) -> Iterator[F
     for file, message in found.problems.items():
         name = f"{Path(file).name}: " if Path(file).name != file else ""
         yield _finding("error", found, name + message, file)
+
+
+def reading_was_sure(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
+    """Where a reader had to choose or to guess, a human should look: series, orientations."""
+    for file, note in found.notes.items():
+        yield _finding("warning", found, f"{Path(file).name}: {note}", file)
 
 
 def shapes_agree(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
@@ -53,7 +64,8 @@ def grids_agree(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]
 def values_are_finite(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
     """No NaN or infinity in the image."""
     if found.image and found.non_finite_voxels:
-        message = f"{found.non_finite_voxels} voxels are NaN or infinite; replace them, by -1024 HU where air"
+        share = f"{found.non_finite_voxels} of {prod(found.image.geometry.size)} voxels"
+        message = f"{share} are NaN or infinite; replace them, by -1024 HU where there is air"
         yield _finding("error", found, message, found.image.path)
 
 
@@ -75,15 +87,24 @@ def hounsfield_units_are_plausible(dataset: RawDataset, found: CaseInspection) -
     ):
         return
     extent = f"values reach from {values.minimum:g} to {values.maximum:g}"
-    if values.minimum >= 0 and values.maximum <= 1:
+    if values.maximum - values.minimum <= _NORMALISED_RANGE:
         message = f"{extent}: normalised, not HU; give the scan as the scanner wrote it"
+    elif values.minimum >= 0 and values.maximum <= 255:
+        message = f"{extent}: the grey values of a picture, not HU; give the scan as the scanner wrote it"
     elif values.minimum >= 0:
-        message = f"{extent}: no HU below 0; perhaps 1024 was added: subtract it (the rescale intercept)"
+        message = (
+            f"{extent}: no HU below 0; perhaps 1024 was added: subtract it (the rescale intercept), or name "
+            "the true modality under channel_names in dataset.json"
+        )
     elif values.minimum > -200:
-        message = f"{extent}: no air; perhaps the scan was clipped to a window"
+        message = (
+            f"{extent}: no air (about -1000 HU); perhaps the scan was clipped to a window, or an offset was "
+            "added: give it as the scanner wrote it"
+        )
     elif values.percentile_99_5 < -200:
         message = (
-            f"{extent}, but 99.5 % are below -200 HU: hardly any tissue; perhaps 1024 was subtracted twice"
+            f"{extent}, but 99.5 % are below -200 HU: hardly any tissue; perhaps 1024 was subtracted twice: "
+            "add it again"
         )
     elif values.percentile_99_5 > 4000:
         message = (
@@ -95,16 +116,21 @@ def hounsfield_units_are_plausible(dataset: RawDataset, found: CaseInspection) -
 
 
 def size_is_physical(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
-    """Spacing and extent are those of a body scan."""
+    """Spacing, extent and number of slices are those of a body scan."""
     if not found.image:
         return
     grid = found.image.geometry
     extent_mm = tuple(n * s for n, s in zip(grid.size, grid.spacing_mm, strict=True))
     if any(not _SPACING_MM[0] <= s <= _SPACING_MM[1] for s in grid.spacing_mm):
-        message = f"a spacing of {_times(grid.spacing_mm)} mm is implausible; correct the header"
+        message = (
+            f"a voxel of {_times(grid.spacing_mm)} mm is implausible; write the true spacing into the header"
+        )
         yield _finding("error", found, message, found.image.path)
     elif max(extent_mm) > _EXTENT_MM[1] or max(extent_mm) < _EXTENT_MM[0]:
         message = f"the scan measures {_times(extent_mm)} mm: implausible; check the spacing in the header"
+        yield _finding("warning", found, message, found.image.path)
+    elif min(grid.size) < _LEAST_VOXELS:
+        message = f"the scan has {_times(grid.size)} voxels: hardly a volume; give the whole scan"
         yield _finding("warning", found, message, found.image.path)
 
 
@@ -126,6 +152,7 @@ def something_is_labelled(dataset: RawDataset, found: CaseInspection) -> Iterato
 
 CASE_CHECKS: tuple[CaseCheck, ...] = (
     files_are_readable,
+    reading_was_sure,
     shapes_agree,
     grids_agree,
     values_are_finite,

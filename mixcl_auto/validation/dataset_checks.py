@@ -1,26 +1,68 @@
 """Checks across cases and datasets: each a small function, collected in ``DATASET_CHECKS``."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import combinations
+from pathlib import Path
 
-from mixcl_auto.records.case import RawDataset
+from mixcl_auto.records.case import RawDataset, Role
 from mixcl_auto.records.finding import Finding
 from mixcl_auto.records.inspection import CaseInspection
 
 DatasetCheck = Callable[[Sequence[RawDataset], Sequence[CaseInspection]], Iterator[Finding]]
 
+_SCAN_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".dcm")
+
+
+def every_file_is_used(datasets: Sequence[RawDataset], found: Sequence[CaseInspection]) -> Iterator[Finding]:
+    """No scan lies among the cases without being one, under a name that is not read."""
+    for dataset in datasets:
+        cases = {case.id for case in dataset.cases}
+        rest: dict[tuple[str, bool], list[str]] = defaultdict(list)
+        for path in dataset.unused_files:
+            channel = re.match(r"(.+)_\d{4}\.", path.name)
+            is_scan = path.name.lower().endswith(_SCAN_ENDINGS)
+            if is_scan and channel and channel[1] in cases:
+                yield _further_channel(dataset.name, channel[1], path)
+            else:
+                rest[path.parent.name, is_scan].append(path.name)
+        for (folder, is_scan), names in rest.items():
+            yield _unused(dataset, folder, names, is_scan=is_scan)
+
 
 def scans_differ(datasets: Sequence[RawDataset], found: Sequence[CaseInspection]) -> Iterator[Finding]:
     """No scan appears twice: a target's scan in the pool, or under two patients, leaks its labels."""
-    roles = {dataset.name: dataset.role for dataset in datasets}
+    roles = _roles(datasets)
     groups: dict[str, list[CaseInspection]] = defaultdict(list)
     for case in found:
         if case.image:
             groups[case.image.content_sha256].append(case)
     for group in groups.values():
-        for first, second in combinations(group, 2):
-            yield _duplicate(first, second, roles)
+        for position, case in enumerate(group[1:], 1):
+            leaking = (other for other in group[:position] if _leak(other, case, roles))
+            yield _duplicate(next(leaking, group[0]), case, roles)
+
+
+def label_maps_differ(datasets: Sequence[RawDataset], found: Sequence[CaseInspection]) -> Iterator[Finding]:
+    """No label map with something in it serves scans of two patients: one of them got the wrong one."""
+    first: dict[str, CaseInspection] = {}
+    for case in found:
+        if not (case.image and case.label) or not any(value > 0 for value in case.label_voxels):
+            continue
+        other = first.setdefault(case.label.content_sha256, case)
+        same_scan = other.image and other.image.content_sha256 == case.image.content_sha256
+        if other.patient != case.patient and not same_scan:
+            message = (
+                f"the same label map as {other.dataset}, {other.case}, but another scan; give each scan its "
+                "own, or both the same `patient` in dataset.json if they are of one"
+            )
+            yield Finding(
+                severity="warning",
+                dataset=case.dataset,
+                case=case.case,
+                file=case.label.path,
+                message=message,
+            )
 
 
 def patients_are_in_one_role(
@@ -28,18 +70,23 @@ def patients_are_in_one_role(
 ) -> Iterator[Finding]:
     """A patient named in a target dataset is not also named in the pool; ids taken from the case are passed.
 
-    Without ``patient`` a case's own id stands in for it, and two datasets may both have a ``case_1``.
+    Without ``patient`` a case's own id stands in for it, and two datasets may both have a ``case_1``. Several
+    cases of one patient within a dataset are fine: the folds keep them together. Patients are not called by
+    name, since the list of findings may be passed on.
     """
-    targets = {dataset.name for dataset in datasets if dataset.role == "target"}
-    held = {case.patient: case for case in found if case.dataset in targets and case.patient != case.case}
+    roles = _roles(datasets)
+    named: dict[str, list[CaseInspection]] = defaultdict(list)
     for case in found:
-        if case.dataset not in targets and case.patient in held and case.patient != case.case:
-            other = held[case.patient]
-            message = (
-                f"patient {case.patient!r} is in the pool ({case.dataset}, {case.case}) and in the target "
-                f"({other.dataset}, {other.case}); take the scan out of the pool"
-            )
-            yield Finding(severity="error", dataset=case.dataset, case=case.case, message=message)
+        if case.patient != case.case:
+            named[case.patient].append(case)
+    for cases in named.values():
+        for case in cases:
+            if roles[case.dataset] == "target":
+                continue
+            others = (one for one in cases if one.dataset != case.dataset)
+            other = next((one for one in others if _meet(roles[case.dataset], roles[one.dataset])), None)
+            if other is not None:
+                yield _shared_patient(case, other)
 
 
 def every_label_occurs(datasets: Sequence[RawDataset], found: Sequence[CaseInspection]) -> Iterator[Finding]:
@@ -66,23 +113,68 @@ def orientations_agree(datasets: Sequence[RawDataset], found: Sequence[CaseInspe
 
 
 DATASET_CHECKS: tuple[DatasetCheck, ...] = (
+    every_file_is_used,
     scans_differ,
+    label_maps_differ,
     patients_are_in_one_role,
     every_label_occurs,
     orientations_agree,
 )
 
 
-def _duplicate(first: CaseInspection, second: CaseInspection, roles: Mapping[str, str]) -> Finding:
-    (one, other), apart = (roles[first.dataset], roles[second.dataset]), first.dataset != second.dataset
-    pool_meets_target = (one != "target" and other != "pretrain") or (one != "pretrain" and other != "target")
-    leaks = pool_meets_target if apart else one != "pretrain" and first.patient != second.patient
-    where = f"{first.dataset}, {first.case}"
+def _roles(datasets: Sequence[RawDataset]) -> dict[str, Role]:
+    return {dataset.name: dataset.role for dataset in datasets}
+
+
+def _meet(one: Role, other: Role) -> bool:
+    """Whether one dataset pre-trains and the other is a target."""
+    return (one != "target" and other != "pretrain") or (one != "pretrain" and other != "target")
+
+
+def _leak(first: CaseInspection, second: CaseInspection, roles: Mapping[str, Role]) -> bool:
+    """Whether one scan in both places would show held-out labels to training."""
+    if first.dataset != second.dataset:
+        return _meet(roles[first.dataset], roles[second.dataset])
+    return roles[first.dataset] != "pretrain" and first.patient != second.patient
+
+
+def _duplicate(first: CaseInspection, second: CaseInspection, roles: Mapping[str, Role]) -> Finding:
+    leaks = _leak(first, second, roles)
     advice = "the held-out folds would leak" if leaks else "it counts twice"
     return Finding(
         severity="error" if leaks else "warning",
         dataset=second.dataset,
         case=second.case,
         file=second.image.path if second.image else None,
-        message=f"the same scan as {where}: {advice}; remove one of them",
+        message=f"the same scan as {first.dataset}, {first.case}: {advice}; remove one of them",
     )
+
+
+def _shared_patient(case: CaseInspection, other: CaseInspection) -> Finding:
+    message = (
+        f"the same patient as {other.dataset}, {other.case}: one dataset pre-trains, the other is a target, "
+        "and the held-out folds would leak; take the patient out of one of them"
+    )
+    return Finding(severity="error", dataset=case.dataset, case=case.case, message=message)
+
+
+def _further_channel(dataset: str, case: str, path: Path) -> Finding:
+    message = (
+        f"{path.name}: a further channel, but one is supported (_0000); move it out of {path.parent.name}, "
+        "or list the files to use under `cases` in dataset.json"
+    )
+    return Finding(severity="error", dataset=dataset, case=case, file=str(path), message=message)
+
+
+def _unused(dataset: RawDataset, folder: str, names: Sequence[str], *, is_scan: bool) -> Finding:
+    some = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    if not is_scan:
+        message = f"{folder}: no case uses {some}; this is only said in case that something is misnamed"
+        return Finding(severity="warning", dataset=dataset.name, message=message)
+    kind = "_0000" if folder == "imagesTr" else ""
+    example = dataset.cases[0].image.name.partition("_0000")[2] or ".nii.gz"
+    message = (
+        f"{folder}: no case uses {some}: files here are named <case>{kind}{example}; rename or convert them, "
+        "or move them away"
+    )
+    return Finding(severity="error", dataset=dataset.name, message=message)

@@ -1,6 +1,6 @@
 """Judge raw data: all problems of all cases at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mixcl_auto.io.inspection import inspect_datasets
 from mixcl_auto.progress import Progress
@@ -22,12 +22,13 @@ def judge(datasets: Sequence[RawDataset], inspections: Sequence[CaseInspection])
     """Judge cases that have been read, one by one and against each other."""
     by_name = {dataset.name: dataset for dataset in datasets}
     findings = [found for case in inspections for found in judge_case(by_name[case.dataset], case)]
-    return findings + [found for check in DATASET_CHECKS for found in check(datasets, inspections)]
+    across = [_named(found, check) for check in DATASET_CHECKS for found in check(datasets, inspections)]
+    return findings + across
 
 
 def judge_case(dataset: RawDataset, inspection: CaseInspection) -> list[Finding]:
     """Judge a case by itself."""
-    return [found for check in CASE_CHECKS for found in check(dataset, inspection)]
+    return [_named(found, check) for check in CASE_CHECKS for found in check(dataset, inspection)]
 
 
 def invalid_cases(findings: Sequence[Finding]) -> dict[tuple[str, str], str]:
@@ -37,3 +38,8 @@ def invalid_cases(findings: Sequence[Finding]) -> dict[tuple[str, str], str]:
         if found.severity == "error" and found.case is not None:
             invalid.setdefault((found.dataset, found.case), found.message)
     return invalid
+
+
+def _named(found: Finding, check: Callable[..., object]) -> Finding:
+    """The finding with the name of its check, by which findings of one kind are put together."""
+    return found.model_copy(update={"check": check.__name__})

@@ -99,7 +99,7 @@ def plan_and_preprocess(
     chosen = resolve_roles(read, pretrain=pretrain, target=target)
     inspections = inspect_datasets(chosen, jobs=jobs or available_cores(), progress=progress)
     findings += judge(chosen, inspections)
-    write_text(space.validation, findings_json(findings))
+    write_text(space.validation, findings_json(findings, chosen))
     if on_findings is not None:
         on_findings(findings)
     left_out = invalid_cases(findings) if skip_invalid else {}
@@ -121,7 +121,7 @@ def plan_and_preprocess(
     resources, jobs = judge_resources(space, planned, chosen, machine, jobs)
     findings += resources
     if resources:
-        write_text(space.validation, findings_json(findings))
+        write_text(space.validation, findings_json(findings, chosen))
         if on_findings is not None:
             on_findings(resources)
     if plan_only:

@@ -4,11 +4,12 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from mixcl_auto.engines.cores import available_cores
 from mixcl_auto.errors import DataError
 from mixcl_auto.io.files import write_text
-from mixcl_auto.io.raw_dataset import dataset_folders, find_dataset, other_folders, read_raw_dataset
+from mixcl_auto.io.raw_dataset import dataset_folders, misplaced_dataset, other_folders, read_raw_dataset
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.planning.roles import resolve_roles
 from mixcl_auto.progress import Progress
@@ -51,7 +52,7 @@ def validate(
     read, findings = read_datasets(space, datasets)
     chosen = resolve_roles(read)
     findings += validate_datasets(chosen, jobs=jobs or available_cores(), progress=progress)
-    write_text(space.validation, findings_json(findings))
+    write_text(space.validation, findings_json(findings, chosen))
     names = tuple(dataset.name for dataset in chosen)
     return Validation(space.validation, tuple(findings), names, sum(len(dataset.cases) for dataset in chosen))
 
@@ -62,21 +63,37 @@ def read_datasets(workspace: Workspace, names: Iterable[str] = ()) -> tuple[list
     Raises:
         DataError: if there is no dataset, or one of those named does not exist.
     """
+    folders = {folder.name: folder for folder in dataset_folders(workspace.raw_data)}
     wanted = list(dict.fromkeys(names))
-    if wanted:
-        return [find_dataset(workspace.raw_data, name) for name in wanted], []
+    if unknown := [name for name in wanted if name not in folders]:
+        raise DataError(
+            f"{workspace.raw_data}: no dataset {', '.join(unknown)}; there are: {', '.join(folders)}"
+        )
     found, findings = [], []
-    for folder in dataset_folders(workspace.raw_data):
+    for name in wanted or folders:
         try:
-            found.append(read_raw_dataset(folder))
+            found.append(read_raw_dataset(folders[name]))
         except DataError as problem:
-            findings.append(Finding(severity="error", dataset=folder.name, message=str(problem)))
-    message = "no dataset.json there: the folder is passed over; see raw_data_template for what it holds"
-    for folder in other_folders(workspace.raw_data):
-        findings.append(Finding(severity="warning", dataset=folder.name, message=message))
+            findings.append(_finding("error", name, str(problem), "description_is_usable"))
+    if not wanted:
+        for folder in other_folders(workspace.raw_data):
+            advice = misplaced_dataset(folder) or "see raw_data_template for what it holds"
+            message = f"no dataset.json there: the folder is passed over; {advice}"
+            findings.append(_finding("warning", folder.name, message, "folders_are_datasets"))
     return found, findings
 
 
-def findings_json(findings: Sequence[Finding]) -> str:
-    """Findings as an indented JSON list."""
-    return json.dumps([found.model_dump(mode="json") for found in findings], indent=2) + "\n"
+def findings_json(findings: Sequence[Finding], datasets: Sequence[RawDataset] = ()) -> str:
+    """Findings as indented JSON, errors and warnings apart, with the datasets that were checked."""
+    document = {
+        "errors": [found.model_dump(mode="json") for found in findings if found.severity == "error"],
+        "warnings": [found.model_dump(mode="json") for found in findings if found.severity == "warning"],
+        "datasets": {
+            dataset.name: {"role": dataset.role, "cases": len(dataset.cases)} for dataset in datasets
+        },
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _finding(severity: Literal["error", "warning"], dataset: str, message: str, check: str) -> Finding:
+    return Finding(severity=severity, dataset=dataset, message=message, check=check)

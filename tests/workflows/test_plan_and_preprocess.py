@@ -53,9 +53,9 @@ def test_an_error_stops_before_anything_is_planned(copied_phantoms: Workspace) -
         plan_and_preprocess(copied_phantoms, preset="tiny", jobs=1, on_findings=seen.extend)
     assert not copied_phantoms.plan("plan").exists()
     assert [found.case for found in seen if found.severity == "error"] == [case]
-    assert [found["case"] for found in json.loads(copied_phantoms.validation.read_text())] == [
-        found.case for found in seen
-    ]
+    document = json.loads(copied_phantoms.validation.read_text())
+    assert [found["case"] for found in document["errors"]] == [case]
+    assert len(document["errors"]) + len(document["warnings"]) == len(seen)
 
 
 def test_skip_invalid_leaves_the_case_out_and_says_so_in_the_plan(copied_phantoms: Workspace) -> None:
@@ -108,9 +108,11 @@ def test_validate_writes_all_findings_of_the_datasets_named(copied_phantoms: Wor
     assert checked.datasets == ("Pool_Liver",)
     assert checked.cases == 2
     assert [found.case for found in checked.findings if found.severity == "error"] == [case]
-    assert json.loads(checked.path.read_text()) == [
-        found.model_dump(mode="json") for found in checked.findings
-    ]
+    document = json.loads(checked.path.read_text())
+    for severity, listed in (("error", document["errors"]), ("warning", document["warnings"])):
+        expected = [found for found in checked.findings if found.severity == severity]
+        assert listed == [found.model_dump(mode="json") for found in expected]
+    assert document["datasets"] == {"Pool_Liver": {"role": "pretrain", "cases": 2}}
 
 
 def test_an_empty_workspace_says_where_datasets_go(tmp_path: Path) -> None:
