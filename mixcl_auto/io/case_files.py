@@ -5,8 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from mixcl_auto.errors import DataError
+from mixcl_auto.io.dicom import choose_series, series_sha256
 from mixcl_auto.io.files import file_sha256
-from mixcl_auto.io.images import FileContent, Volume, read_file, read_geometry, volume_of
+from mixcl_auto.io.images import Volume, read_file, read_geometry, volume_of
+from mixcl_auto.io.itk import FileContent
 from mixcl_auto.io.voxel_values import image_values, label_values
 from mixcl_auto.records.case import Geometry, RawCase
 
@@ -17,7 +19,7 @@ def read_case_image(case: RawCase, *, hashed: bool = False) -> FileContent:
     Raises:
         DataError: as ``read_file``.
     """
-    return read_file(case.image, hashed=hashed)
+    return read_file(case.image, case.series, hashed=hashed)
 
 
 def read_case_labels(case: RawCase, image: Geometry | None = None, *, hashed: bool = False) -> FileContent:
@@ -32,10 +34,12 @@ def read_case_labels(case: RawCase, image: Geometry | None = None, *, hashed: bo
         DataError: if there is none, if it can't be read, or if, flipped, it does not have the image's shape.
     """
     path = _label_path(case)
+    if path.is_dir():
+        raise DataError(f"{path}: a folder, but label maps are files (NIfTI, NRRD, MetaImage); give the file")
     content = read_file(path, hashed=hashed)
     if case.label_flips is None:
         return content
-    grid = image or read_geometry(case.image)
+    grid = image or read_geometry(case.image, case.series)
     if content.geometry.size != grid.size:
         raise DataError(
             f"{path}: the label map has {_times(content.geometry.size)} voxels, its image "
@@ -63,7 +67,13 @@ def label_volume(case: RawCase) -> Volume:
 
 
 def image_sha256(case: RawCase) -> str | None:
-    """Hash of the scan's bytes as a reading reports it; None where it is gone."""
+    """Hash of the scan's bytes as a reading reports it; None where it is gone.
+
+    Raises:
+        DataError: if a folder no longer holds the series, or holds too little of it.
+    """
+    if case.image.is_dir():
+        return series_sha256(choose_series(case.image, case.series)[0])
     return file_sha256(case.image) if case.image.is_file() else None
 
 

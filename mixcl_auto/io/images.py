@@ -7,26 +7,21 @@ anterior, index 2 towards superior. ITK's files have axes (i, j, k) of any orien
 
 import hashlib
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK
 
 from mixcl_auto.errors import DataError
+from mixcl_auto.io.dicom import choose_series, read_series
+from mixcl_auto.io.dicom_slices import is_dicom_file
 from mixcl_auto.io.files import file_sha256, replacing
+from mixcl_auto.io.itk import Array, FileContent, header_geometry, itk_errors, sitk
 from mixcl_auto.io.nifti import compress, is_nifti, nifti_values
 from mixcl_auto.io.voxel_values import image_values, label_values
 from mixcl_auto.records.case import Geometry
-
-Array = npt.NDArray[Any]
-
-sitk: Any = SimpleITK
-"""SimpleITK's Python layer is untyped."""
 
 _TOWARDS_POSITIVE = "RAS"
 _TOWARDS_NEGATIVE = "LPI"
@@ -46,13 +41,13 @@ class Volume:
 
 
 def read_image(path: Path) -> Volume:
-    """Read a scan in any format that ITK reads.
+    """Read a scan in any format that ITK reads, or the DICOM series of a folder.
 
     Returns:
         int16 where all values are integers that fit, else float32. A fourth axis of length 1 is dropped.
 
     Raises:
-        DataError: if the file is missing, unreadable, or not one 3-D channel.
+        DataError: as ``read_file``.
     """
     content = read_file(path)
     return volume_of(content, image_values(content.values_ijk))
@@ -148,24 +143,22 @@ def from_ras(array_ras: Array, geometry: Geometry) -> Array:
     return _contiguous(array_ijk.transpose(2, 1, 0))
 
 
-@dataclass(frozen=True)
-class FileContent:
-    """What a file holds, before any judgement of its values."""
+def read_file(path: Path, series: str | None = None, *, hashed: bool = False) -> FileContent:
+    """Read a file of one 3-D channel, or a DICOM series; a fourth axis of length 1 is dropped.
 
-    values_ijk: Array
-    """In the file's own axes and number type."""
-    geometry: Geometry
-    sha256: str
-    """Of the file's bytes; empty where not asked for."""
-
-
-def read_file(path: Path, *, hashed: bool = False) -> FileContent:
-    """Read a file of one 3-D channel; a fourth axis of length 1 is dropped.
+    Args:
+        path: a file, or a folder with DICOM slices in it or below it.
+        series: which series of the folder, as ``choose_series`` takes it.
+        hashed: whether ``sha256`` is wanted.
 
     Raises:
-        DataError: if it is missing, empty, truncated, unreadable, or not one 3-D channel.
+        DataError: if it is missing, empty, truncated, unreadable, or not one 3-D channel; for a folder as
+            ``choose_series`` and ``read_series``.
     """
-    geometry = read_geometry(path)
+    if path.is_dir():
+        chosen, note = choose_series(path, series)
+        return read_series(chosen, hashed=hashed, note=note)
+    geometry = read_geometry(path, series)
     if not is_nifti(path):
         return FileContent(_itk_values(path, geometry), geometry, file_sha256(path) if hashed else "")
     data = path.read_bytes()
@@ -174,19 +167,24 @@ def read_file(path: Path, *, hashed: bool = False) -> FileContent:
     return FileContent(values, geometry, hashlib.sha256(data).hexdigest() if hashed else "")
 
 
-def read_geometry(path: Path) -> Geometry:
-    """The grid of a file of one 3-D channel, from its header alone.
+def read_geometry(path: Path, series: str | None = None) -> Geometry:
+    """The grid of a file of one 3-D channel, or of a DICOM series, from headers alone.
 
     Raises:
-        DataError: if it is missing, empty, unreadable, or not one 3-D channel.
+        DataError: if it is missing, empty, unreadable, or not one 3-D channel; for a folder as
+            ``choose_series``.
     """
+    if path.is_dir():
+        return choose_series(path, series)[0].geometry
     _check_file(path)
+    if series is not None:
+        raise DataError(f"{path}: series {series} was asked for, but this is a file; give the series' folder")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
-    with _itk_errors(path, "read"):
+    with itk_errors(path, "read"):
         reader.ReadImageInformation()
     _check_axes(reader.GetSize(), reader.GetNumberOfComponents(), path)
-    return _geometry(reader)
+    return header_geometry(reader)
 
 
 def _check_file(path: Path) -> None:
@@ -201,6 +199,11 @@ def _check_file(path: Path) -> None:
         ) from None
     if empty:
         raise DataError(f"{path}: the file is empty (0 bytes); copy or download it again")
+    if is_dicom_file(path):
+        raise DataError(
+            f"{path}: this is a single DICOM file; for a scan give the folder that holds its series, for a "
+            "label map a NIfTI, NRRD or MetaImage file"
+        )
 
 
 def _check_axes(size: tuple[int, ...], channels: int, path: Path) -> None:
@@ -215,21 +218,8 @@ def _check_axes(size: tuple[int, ...], channels: int, path: Path) -> None:
         )
 
 
-def _geometry(header: Any) -> Geometry:
-    """The grid of an ITK image or of a reader that has read the header; a fourth axis is dropped."""
-    axes = len(header.GetSize())
-    direction = np.array(header.GetDirection()).reshape(axes, axes)[:3, :3].ravel().tolist()
-    return Geometry(
-        size=header.GetSize()[:3],
-        spacing_mm=header.GetSpacing()[:3],
-        origin_mm=header.GetOrigin()[:3],
-        direction=tuple(direction),
-        orientation=sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(direction),
-    )
-
-
 def _itk_values(path: Path, geometry: Geometry) -> Array:
-    with _itk_errors(path, "read"):
+    with itk_errors(path, "read"):
         values: Array = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
     return values.reshape(geometry.size[::-1]).transpose(2, 1, 0)
 
@@ -265,7 +255,7 @@ def _write(path: Path, array_kji: Array, geometry: Geometry) -> None:
 
 
 def _write_itk(image: Any, to: Path, path: Path, *, compress: bool) -> None:
-    with _itk_errors(path, "write"):
+    with itk_errors(path, "write"):
         sitk.WriteImage(image, str(to), useCompression=compress)
 
 
@@ -292,35 +282,3 @@ def _contiguous(view: Array) -> Array:
         for j in range(0, view.shape[1], columns):
             result[i : i + rows, j : j + columns] = view[i : i + rows, j : j + columns]
     return result
-
-
-@contextmanager
-def _itk_errors(path: Path, verb: str) -> Iterator[None]:
-    """Turn ITK's exceptions into ours; its header warnings, printed from C++, are silenced."""
-    before = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        yield
-    except RuntimeError as problem:
-        raise DataError(
-            f"{path}: ITK can't {verb} this file ({_reason(problem)}); {_remedy(problem)}"
-        ) from None
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(before)
-
-
-def _reason(problem: RuntimeError) -> str:
-    """The telling line of an ITK exception, which spans several with source files and addresses."""
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    telling = [line for line in lines if "error" in line.lower() or line.startswith("ITK ")] or lines
-    return (
-        telling[-1].removeprefix("ITK ERROR: ").removeprefix("sitk::ERROR: ")
-        if telling
-        else "no reason given"
-    )
-
-
-def _remedy(problem: RuntimeError) -> str:
-    if "orthonormal" in str(problem):
-        return "its axes are sheared: resample it onto a rectangular grid"
-    return "check that it is whole, and of a format that ITK knows"

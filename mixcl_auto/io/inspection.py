@@ -11,8 +11,8 @@ import numpy.typing as npt
 from mixcl_auto.engines.process_pool import run_tasks
 from mixcl_auto.errors import DataError, MixCLError
 from mixcl_auto.io.case_files import read_case_image, read_case_labels
-from mixcl_auto.io.images import FileContent
 from mixcl_auto.io.intensity_statistics import intensity_statistics, label_counts, quantile_sketch
+from mixcl_auto.io.itk import FileContent
 from mixcl_auto.io.voxel_values import image_values, label_values
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.case import RawCase, RawDataset
@@ -58,6 +58,7 @@ def inspect_case(dataset: str, case: RawCase) -> CaseInspection:
         image=_facts(case.image, image),
         label=_facts(case.label, label if labels is not None else None),
         problems=problems,
+        notes={str(case.image): image.note} if image is not None and image.note else {},
         label_voxels=label_counts(labels) if labels is not None else {},
         **facts,
     )

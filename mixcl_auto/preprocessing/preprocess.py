@@ -16,8 +16,9 @@ from mixcl_auto.engines.process_pool import Outcome, run_tasks
 from mixcl_auto.errors import DataError, MixCLError
 from mixcl_auto.io.case_cache import cached_key, case_key, open_case, remove_leftovers, write_case
 from mixcl_auto.io.case_files import image_sha256, label_sha256, read_case_image, read_case_labels
-from mixcl_auto.io.images import FileContent, Volume, volume_of
+from mixcl_auto.io.images import Volume, volume_of
 from mixcl_auto.io.intensity_statistics import label_counts
+from mixcl_auto.io.itk import FileContent
 from mixcl_auto.io.plans import read_fingerprint
 from mixcl_auto.io.voxel_values import image_values, label_values
 from mixcl_auto.io.workspace import Workspace

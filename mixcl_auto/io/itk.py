@@ -1,0 +1,95 @@
+"""What all readers through ITK share: its untyped module, its errors as ours, its grids as ``Geometry``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK
+
+from mixcl_auto.errors import DataError
+from mixcl_auto.records.case import Geometry
+
+Array = npt.NDArray[Any]
+
+sitk: Any = SimpleITK
+"""SimpleITK's Python layer is untyped."""
+
+
+@dataclass(frozen=True)
+class FileContent:
+    """What a file or a DICOM series holds, before any judgement of its values."""
+
+    values_ijk: Array
+    """In the file's own axes and number type."""
+    geometry: Geometry
+    sha256: str
+    """Of the bytes of the file, or of a series' files in slice order; empty where not asked for."""
+    note: str | None = None
+    """What was decided in reading it, such as which of several series was taken."""
+
+
+def make_geometry(
+    size: tuple[int, int, int],
+    spacing_mm: tuple[float, float, float],
+    origin_mm: tuple[float, float, float],
+    direction: tuple[float, ...],
+) -> Geometry:
+    """A grid with the letters of its orientation, which follow from ``direction``."""
+    return Geometry(
+        size=size,
+        spacing_mm=spacing_mm,
+        origin_mm=origin_mm,
+        direction=direction,
+        orientation=sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(direction),
+    )
+
+
+def header_geometry(header: Any) -> Geometry:
+    """The grid of an ITK image or of a reader that has read the header; a fourth axis is dropped."""
+    axes = len(header.GetSize())
+    direction = np.array(header.GetDirection()).reshape(axes, axes)[:3, :3].ravel().tolist()
+    return make_geometry(
+        header.GetSize()[:3], header.GetSpacing()[:3], header.GetOrigin()[:3], tuple(direction)
+    )
+
+
+@contextmanager
+def itk_errors(path: Path, verb: str, remedy: str | None = None) -> Iterator[None]:
+    """Turn ITK's exceptions into ours; its header warnings, printed from C++, are silenced.
+
+    Args:
+        path: what is read or written.
+        verb: what is done to it.
+        remedy: what the user should do; where absent, guessed from the exception.
+    """
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    except RuntimeError as problem:
+        raise DataError(
+            f"{path}: ITK can't {verb} this file ({_reason(problem)}); {remedy or _remedy(problem)}"
+        ) from None
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)
+
+
+def _reason(problem: RuntimeError) -> str:
+    """The telling line of an ITK exception, which spans several with source files and addresses."""
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    telling = [line for line in lines if "error" in line.lower() or line.startswith("ITK ")] or lines
+    return (
+        telling[-1].removeprefix("ITK ERROR: ").removeprefix("sitk::ERROR: ")
+        if telling
+        else "no reason given"
+    )
+
+
+def _remedy(problem: RuntimeError) -> str:
+    if "orthonormal" in str(problem):
+        return "its axes are sheared: resample it onto a rectangular grid"
+    return "check that it is whole, and of a format that ITK knows"
