@@ -87,6 +87,6 @@ def _warnings(numbers: Iterable[int]) -> Iterable[str]:
         parts = [f"not there: {some(missing)}"] * bool(missing)
         parts += [f"not known: {some(further)}"] * bool(further)
         yield (
-            f"{len(present)} cases instead of the 30 of BTCV (1 to 10 and 21 to 40); {'; '.join(parts)}; "
-            "the paper's fractions of labels are of 30"
+            f"BTCV has 30 cases (1 to 10 and 21 to 40), here are {len(present)}; {'; '.join(parts)}; the "
+            "paper's fractions of labels are of 30"
         )

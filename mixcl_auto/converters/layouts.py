@@ -66,13 +66,10 @@ def _misfit(layout: Layout, folder: Path) -> str:
     if others:
         looks = " or ".join(other.title for other in others)
         lines.append(f"This looks like {looks}: use `mixcl_auto convert {others[0].name}`.")
-    elif find_folders(folder, _is_nnunet):
+    elif above := [parent for parent in folder.parents[:3] if layout.is_root(parent)]:
+        lines.append(f"It lies inside one: give {above[0]}.")
+    elif find_folders(folder, msd.is_nnunet):
         lines.append(
             "This looks like nnU-Net's layout, which needs no conversion: put or link it into raw_data."
         )
     return "\n".join(lines)
-
-
-def _is_nnunet(folder: Path) -> bool:
-    """Whether a folder is a dataset that can be used as it is."""
-    return (folder / "dataset.json").is_file()

@@ -49,9 +49,16 @@ class _Document(BaseModel):
 
 
 def is_root(folder: Path) -> bool:
-    """Whether a folder is a task of the Decathlon."""
+    """Whether a folder is a task of the Decathlon; a damaged ``dataset.json`` counts, ``read`` names it."""
+    return (folder / "dataset.json").is_file() and (folder / "imagesTr").is_dir() and not is_nnunet(folder)
+
+
+def is_nnunet(folder: Path) -> bool:
+    """Whether a folder is a dataset that needs no conversion: nnU-Net's (any version), or one of ours."""
     path = folder / "dataset.json"
-    return path.is_file() and '"training"' in path.read_text(encoding="utf-8", errors="replace")
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    ours = '"channel_names"' in text or '"cases"' in text
+    return ours or (bool(text) and any(stem.endswith("_0000") for stem in image_files(folder / "imagesTr")))
 
 
 def read(root: Path, source: Source) -> Conversion:

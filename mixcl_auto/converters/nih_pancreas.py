@@ -123,12 +123,12 @@ def _measure_all(pairs: list[_Pair], source: Source, left_out: LeftOut) -> list[
         progress=source.progress,
     )
     found = []
-    for outcome in outcomes:
+    for outcome in sorted(outcomes, key=lambda outcome: outcome.task.case):  # not as workers happen to end
         if outcome.value is not None:
             found.append(outcome.value)
         else:
             leave_out(left_out, _reason(outcome.error), outcome.task.case)
-    return sorted(found, key=lambda measured: measured.case.id)
+    return found
 
 
 def _measure(pair: _Pair) -> _Measured:

@@ -54,7 +54,7 @@ def test_warnings_go_to_stderr(tmp_path):
         (training / part / f"{name}.nii.gz").touch()
     result = run("-w", tmp_path, "convert", "btcv", tmp_path / "RawData")
     assert result.exit_code == 0
-    assert result.stderr.startswith("Warning: 1 cases instead of the 30 of BTCV")
+    assert result.stderr.startswith("Warning: BTCV has 30 cases (1 to 10 and 21 to 40), here are 1")
 
 
 def test_the_same_again_is_said_to_be_there_already(tmp_path, repository):

@@ -39,9 +39,7 @@ def test_the_thirteen_organs_have_their_numbers():
 def test_another_number_of_cases_is_a_warning_that_names_them(tmp_path):
     found = read(make(tmp_path, images=(1, 2, 41), labels=(1, 2, 41)), Source(tmp_path))
     (warning,) = found.warnings
-    assert warning.startswith(
-        "3 cases instead of the 30 of BTCV (1 to 10 and 21 to 40); not there: 0003, 0004"
-    )
+    assert warning.startswith("BTCV has 30 cases (1 to 10 and 21 to 40), here are 3; not there: 0003, 0004")
     assert "not known: 0041" in warning
 
 

@@ -6,7 +6,7 @@ import pytest
 from download_imitations import touch
 
 from mixcl_auto.converters.conversion import Source
-from mixcl_auto.converters.msd import is_root, read
+from mixcl_auto.converters.msd import is_nnunet, is_root, read
 from mixcl_auto.errors import DataError
 
 
@@ -139,3 +139,19 @@ def test_a_task_is_known_by_its_list(tmp_path):
     assert is_root(make(tmp_path / "T"))
     (tmp_path / "T" / "dataset.json").write_text('{"channel_names": {"0": "CT"}, "numTraining": 2}')
     assert not is_root(tmp_path / "T")
+
+
+def test_a_damaged_list_is_named(tmp_path):
+    folder = make(tmp_path / "T")
+    (folder / "dataset.json").write_text("{")
+    assert is_root(folder)
+    with pytest.raises(DataError, match=r"dataset.json: not JSON"):
+        convert(folder)
+
+
+def test_nnunets_first_version_lists_cases_as_the_decathlon_but_needs_no_conversion(tmp_path):
+    folder = make(tmp_path / "T")
+    assert not is_nnunet(folder)
+    touch(folder / "imagesTr" / "lung_001_0000.nii.gz")
+    assert is_nnunet(folder)
+    assert not is_root(folder)

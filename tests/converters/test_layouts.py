@@ -34,6 +34,13 @@ def test_an_empty_folder_says_so(tmp_path, layout):
     assert refused(layout, tmp_path).endswith("and found\n  (nothing)")
 
 
+@pytest.mark.parametrize("below", ["case_00000", "case_00000/more"])
+def test_a_folder_inside_the_dataset_leads_to_it(tmp_path, below):
+    touch(tmp_path / "data" / "case_00000" / "more" / "segmentation.nii.gz")
+    message = refused("kits19", tmp_path / "data" / below)
+    assert message.endswith(f"It lies inside one: give {tmp_path / 'data'}.")
+
+
 def test_long_listings_are_cut(tmp_path):
     touch(*(tmp_path / f"{number:02d}" for number in range(12)))
     assert refused("msd", tmp_path).endswith("  07\n  ... and 4 more")
