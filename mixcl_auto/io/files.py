@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +51,36 @@ def read_text(path: Path, *, what: str, remedy: str) -> str:
         ) from None
     except OSError as problem:
         raise DataError(f"{path}: the {what} can't be read ({problem.strerror}); {remedy}") from None
+
+
+def check_readable(path: Path) -> None:
+    """See that a file is there, that it can be read, and that it is not empty.
+
+    Raises:
+        DataError: if not.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DataError(f"{path}: no regular file (a folder, a pipe or a device); give a file")
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise DataError(
+                f"{path}: a link to {path.readlink()}, which is not there; restore that file, mount its "
+                "disk, or correct the link"
+            ) from None
+        raise DataError(f"{path}: no such file; put it there, or correct its name") from None
+    except PermissionError:
+        raise DataError(
+            f"{path}: you may not read this file; let its owner permit it (chmod a+r), also on its folders"
+        ) from None
+    except OSError as problem:
+        raise DataError(
+            f"{path}: the file can't be opened ({problem.strerror}); check its disk and its folders"
+        ) from None
+    if empty:
+        raise DataError(f"{path}: the file is empty (0 bytes); copy or download it again")
 
 
 def file_sha256(path: Path) -> str:

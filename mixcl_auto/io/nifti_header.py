@@ -152,18 +152,19 @@ def header_note(path: Path, geometry: Geometry) -> str | None:
 
 def _read_header(path: Path) -> NiftiHeader:
     start = _start(path)
-    try:
-        header = NiftiHeader.unpack(start)
-    except struct.error:
-        raise DataError(
-            f"{path}: truncated or damaged (not even a NIfTI header); copy or download the file again"
-        ) from None
-    if struct.unpack_from(header.order + "i", start)[0] not in _LENGTHS:
+    if len(start) >= 4 and not {*struct.unpack_from("<i", start), *struct.unpack_from(">i", start)} & {
+        *_LENGTHS
+    }:
         raise DataError(
             f"{path}: this is no NIfTI file, although its name says so; export the scan as NIfTI, or correct "
             "the name's ending"
         )
-    return header
+    try:
+        return NiftiHeader.unpack(start)
+    except struct.error:
+        raise DataError(
+            f"{path}: truncated or damaged (not even a NIfTI header); copy or download the file again"
+        ) from None
 
 
 def _start(path: Path) -> bytes:

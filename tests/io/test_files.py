@@ -1,7 +1,9 @@
+import os
+
 import pytest
 
 from mixcl_auto.errors import DataError
-from mixcl_auto.io.files import file_sha256, read_text, replacing, write_text
+from mixcl_auto.io.files import check_readable, file_sha256, read_text, replacing, write_text
 
 
 def test_a_failed_write_keeps_the_old_content(tmp_path):
@@ -31,3 +33,19 @@ def test_unreadable_text_is_named_with_the_remedy(tmp_path):
 def test_the_hash_is_that_of_the_bytes(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert file_sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_files_that_can_not_be_read_are_named_with_what_they_are(tmp_path):
+    (tmp_path / "empty").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    os.mkfifo(tmp_path / "pipe")
+    for name, message in (
+        ("empty", r"the file is empty \(0 bytes\)"),
+        ("link", "a link to .*gone, which is not there; restore that file"),
+        ("pipe", "no regular file"),
+        ("gone", "no such file; put it there"),
+        (".", "no regular file"),
+        ("empty/x", r"can't be opened \(Not a directory\)"),
+    ):
+        with pytest.raises(DataError, match=message):
+            check_readable(tmp_path / name)

@@ -218,7 +218,7 @@ def plant_truncated(path):
         (plant_slice, "2 axes"),
         (plant_truncated, "truncated or damaged"),
         (lambda path: path.write_bytes(b""), r"empty \(0 bytes\)"),
-        (lambda path: path.write_bytes(b"not an image"), "can't read this file"),
+        (lambda path: path.write_bytes(b"not an image"), "this is no NIfTI file"),
         (lambda path: None, "no such file"),
     ],
 )
