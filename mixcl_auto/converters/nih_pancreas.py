@@ -21,7 +21,7 @@ TREE = """\
 
 LABELS = {"pancreas": 1}
 ABOUT = {
-    "description": "NIH Pancreas-CT: the pancreas in portal venous CT of healthy subjects",
+    "description": "NIH Pancreas-CT: the pancreas in portal venous CT",
     "reference": "Roth et al., Data From Pancreas-CT, https://doi.org/10.7937/K9/TCIA.2016.tNB1kqBU",
     "licence": "CC BY 3.0",
 }
