@@ -1,0 +1,97 @@
+"""Which datasets are planned with, and what happens to a plan of the same name."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mixcl_auto.errors import DataError, PlanError
+from mixcl_auto.io.plans import find_plan, read_plan
+from mixcl_auto.io.workspace import Workspace
+from mixcl_auto.workflows.plan_and_preprocess import Preparation, plan_and_preprocess
+
+
+def plan_only(workspace: Workspace, **wishes: Any) -> Preparation:
+    return plan_and_preprocess(
+        workspace, **({"preset": "tiny", "spacing": (12, 12, 13), "jobs": 1, "plan_only": True} | wishes)
+    )
+
+
+def names(done: Preparation) -> list[str]:
+    return [dataset.name for dataset in done.plan.datasets]
+
+
+def test_raw_data_elsewhere_are_linked_and_named(
+    phantom_raw_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    workspace = Workspace(tmp_path / "new")
+    with caplog.at_level(logging.INFO, "mixcl_auto"):
+        done = plan_only(workspace, raw_data=phantom_raw_data)
+    assert names(done) == ["Pool_Kidneys", "Pool_Liver", "Target_Abdomen"]
+    assert (workspace.raw_data / "Pool_Liver").readlink() == phantom_raw_data / "Pool_Liver"
+    assert f"linked into {workspace.raw_data}: Pool_Kidneys, Pool_Liver, Target_Abdomen" in caplog.text
+    caplog.clear()
+    plan_only(workspace, raw_data=phantom_raw_data)
+    assert "linked" not in caplog.text
+
+
+def test_one_dataset_elsewhere_joins_those_of_the_workspace(phantom_raw_data: Path, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    plan_only(workspace, raw_data=phantom_raw_data / "Target_Abdomen")
+    done = plan_only(workspace, raw_data=phantom_raw_data / "Pool_Liver")
+    assert names(done) == ["Pool_Liver", "Target_Abdomen"]
+
+
+def test_only_the_datasets_named_are_read_linked_and_planned(phantom_raw_data: Path, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    (broken := workspace.raw_data / "Broken").mkdir(parents=True)
+    (broken / "dataset.json").write_text("{")
+    chosen = ["Target_Abdomen", "Pool_Liver"]
+    done = plan_only(workspace, raw_data=phantom_raw_data, datasets=chosen)
+    assert sorted(names(done)) == sorted(chosen)
+    assert sorted(path.name for path in workspace.raw_data.iterdir()) == ["Broken", *sorted(chosen)]
+    assert not [found for found in done.findings if found.dataset == "Broken"]
+
+
+def test_a_dataset_that_is_not_there_is_refused(phantom_workspace: Workspace) -> None:
+    with pytest.raises(DataError, match=r"no dataset '?Liver'?; there are: Pool_Kidneys, Pool_Liver"):
+        plan_only(phantom_workspace, datasets=["Liver"])
+
+
+def test_a_role_does_not_choose_a_dataset(phantom_workspace: Workspace) -> None:
+    with pytest.raises(
+        PlanError, match="no dataset Pool_Kidneys among those to plan with; there are: Pool_L"
+    ):
+        plan_only(phantom_workspace, datasets=["Pool_Liver"], pretrain=["Pool_Kidneys"])
+
+
+def test_a_plan_edited_by_hand_is_kept_beside_the_new_one(phantom_workspace: Workspace) -> None:
+    first = plan_only(phantom_workspace)
+    assert first.kept is None
+    document = json.loads(first.path.read_text())
+    document["finetune"]["iterations"] = 77
+    edited = json.dumps(document)
+    first.path.write_text(edited)
+    second = plan_only(phantom_workspace)
+    assert second.kept == phantom_workspace.plans / "plan.before.json"
+    assert second.kept.read_text() == edited
+    assert read_plan(second.path) == first.plan
+    assert find_plan(phantom_workspace, "plan.before.json") == second.kept
+
+
+def test_the_same_plan_with_other_notes_is_not_kept(phantom_workspace: Workspace) -> None:
+    first = plan_only(phantom_workspace)
+    document = json.loads(first.path.read_text())
+    first.path.write_text(json.dumps(document | {"warnings": ["mind the gap"], "decisions": []}))
+    assert plan_only(phantom_workspace).kept is None
+
+
+def test_a_plan_that_can_not_be_read_is_kept(phantom_workspace: Workspace) -> None:
+    path = phantom_workspace.plan("plan")
+    path.parent.mkdir(parents=True)
+    path.write_text('{"half": ')
+    kept = plan_only(phantom_workspace).kept
+    assert kept is not None
+    assert kept.read_text() == '{"half": '
