@@ -1,11 +1,14 @@
 """``mixcl_auto validate``."""
 
+from pathlib import Path
+
 import click
 
-from mixcl_auto.cli.options import Settings, jobs_option, pass_settings
+from mixcl_auto.cli.options import Settings, jobs_option, pass_settings, raw_data_option
 
 
 @click.command("validate", short_help="List every problem of the raw data.")
+@raw_data_option
 @click.option(
     "-d",
     "--dataset",
@@ -16,7 +19,7 @@ from mixcl_auto.cli.options import Settings, jobs_option, pass_settings
 )
 @jobs_option
 @pass_settings
-def validate(settings: Settings, datasets: tuple[str, ...], jobs: int | None) -> None:
+def validate(settings: Settings, raw_data: Path | None, datasets: tuple[str, ...], jobs: int | None) -> None:
     """Check every case of the raw data and list every problem at once.
 
     Where many problems are of one kind, the first few are shown; validation.json in the workspace has all.
@@ -27,7 +30,9 @@ def validate(settings: Settings, datasets: tuple[str, ...], jobs: int | None) ->
     from mixcl_auto.cli.tables import counted
     from mixcl_auto.workflows.validate import validate as run
 
-    checked = run(settings.workspace, datasets=datasets, jobs=jobs, progress=open_progress())
+    checked = run(
+        settings.workspace, raw_data=raw_data, datasets=datasets, jobs=jobs, progress=open_progress()
+    )
     print_findings(checked.findings)
     click.echo(
         f"{counted(checked.cases, 'case')} in {counted(len(checked.datasets), 'dataset')}; see {checked.path}"

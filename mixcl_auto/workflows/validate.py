@@ -16,7 +16,7 @@ from mixcl_auto.progress import Progress
 from mixcl_auto.records.case import RawDataset
 from mixcl_auto.records.finding import Finding
 from mixcl_auto.validation.validate import validate_datasets
-from mixcl_auto.workflows.inputs import Folder, open_workspace
+from mixcl_auto.workflows.inputs import Folder, link_raw_data, open_workspace
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Validation:
 def validate(
     workspace: Folder = ".",
     *,
+    raw_data: str | Path | None = None,
     datasets: Iterable[str] = (),
     jobs: int | None = None,
     progress: Progress | None = None,
@@ -41,20 +42,25 @@ def validate(
 
     Args:
         workspace: the folder of the project.
+        raw_data: a folder of datasets elsewhere, or one dataset; linked into the workspace's ``raw_data``.
         datasets: the names of those to check; all if none is given.
         jobs: cases at once; as many as there are cores if absent.
         progress: told of every case.
 
     Raises:
-        DataError: if there is no dataset, or one of those named does not exist.
+        DataError: if there is no dataset, one of those named does not exist, or one can't be linked.
     """
-    space = open_workspace(workspace)
-    read, findings = read_datasets(space, datasets)
+    space, names = open_workspace(workspace), list(datasets)
+    if raw_data is not None:
+        link_raw_data(space, raw_data, names)
+    read, findings = read_datasets(space, names)
     chosen = resolve_roles(read)
     findings += validate_datasets(chosen, jobs=jobs or available_cores(), progress=progress)
     write_text(space.validation, findings_json(findings, chosen))
-    names = tuple(dataset.name for dataset in chosen)
-    return Validation(space.validation, tuple(findings), names, sum(len(dataset.cases) for dataset in chosen))
+    checked = tuple(dataset.name for dataset in chosen)
+    return Validation(
+        space.validation, tuple(findings), checked, sum(len(dataset.cases) for dataset in chosen)
+    )
 
 
 def read_datasets(workspace: Workspace, names: Iterable[str] = ()) -> tuple[list[RawDataset], list[Finding]]:

@@ -11,6 +11,7 @@ from mixcl_auto.errors import DataError, PlanError
 from mixcl_auto.io.plans import find_plan, read_plan
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.workflows.plan_and_preprocess import Preparation, plan_and_preprocess
+from mixcl_auto.workflows.validate import validate
 
 
 def plan_only(workspace: Workspace, **wishes: Any) -> Preparation:
@@ -53,6 +54,12 @@ def test_only_the_datasets_named_are_read_linked_and_planned(phantom_raw_data: P
     assert sorted(names(done)) == sorted(chosen)
     assert sorted(path.name for path in workspace.raw_data.iterdir()) == ["Broken", *sorted(chosen)]
     assert not [found for found in done.findings if found.dataset == "Broken"]
+
+
+def test_validate_links_raw_data_too(phantom_raw_data: Path, tmp_path: Path) -> None:
+    checked = validate(tmp_path, raw_data=phantom_raw_data, datasets=["Pool_Liver"], jobs=1)
+    assert checked.datasets == ("Pool_Liver",)
+    assert [path.name for path in (tmp_path / "raw_data").iterdir()] == ["Pool_Liver"]
 
 
 def test_a_dataset_that_is_not_there_is_refused(phantom_workspace: Workspace) -> None:
