@@ -51,6 +51,7 @@ def read_case_labels(case: RawCase, image: Geometry | None = None, *, hashed: bo
         values_ijk=content.values_ijk[steps],
         geometry=grid,
         sha256=_flipped_sha256(content.sha256, case.label_flips) if hashed else "",
+        note=None,  # its header is not looked at
     )
 
 

@@ -58,7 +58,7 @@ def inspect_case(dataset: str, case: RawCase) -> CaseInspection:
         image=_facts(case.image, image),
         label=_facts(case.label, label if labels is not None else None),
         problems=problems,
-        notes={str(case.image): image.note} if image is not None and image.note else {},
+        notes=_notes((case.image, image), (case.label, label)),
         label_voxels=label_counts(labels) if labels is not None else {},
         **facts,
     )
@@ -102,6 +102,10 @@ def _labels(content: FileContent | None, path: Path | None, problems: dict[str, 
     except DataError as problem:
         problems[str(path)] = str(problem).removeprefix(f"{path}: ")
         return None
+
+
+def _notes(*files: tuple[Path | None, FileContent | None]) -> dict[str, str]:
+    return {str(path): content.note for path, content in files if content is not None and content.note}
 
 
 def _facts(path: Path | None, content: FileContent | None) -> FileFacts | None:

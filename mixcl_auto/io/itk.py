@@ -1,5 +1,6 @@
 """What all readers through ITK share: its untyped module, its errors as ours, its grids as ``Geometry``."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,8 +72,9 @@ def itk_errors(path: Path, verb: str, remedy: str | None = None) -> Iterator[Non
     try:
         yield
     except RuntimeError as problem:
+        reason = _reason(problem).replace(str(path), path.name)
         raise DataError(
-            f"{path}: ITK can't {verb} this file ({_reason(problem)}); {remedy or _remedy(problem)}"
+            f"{path}: ITK can't {verb} this file ({reason}); {remedy or _remedy(problem)}"
         ) from None
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(before)
@@ -82,14 +84,17 @@ def _reason(problem: RuntimeError) -> str:
     """The telling line of an ITK exception, which spans several with source files and addresses."""
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
     telling = [line for line in lines if "error" in line.lower() or line.startswith("ITK ")] or lines
-    return (
-        telling[-1].removeprefix("ITK ERROR: ").removeprefix("sitk::ERROR: ")
-        if telling
-        else "no reason given"
-    )
+    if not telling:
+        return "no reason given"
+    return re.sub(r"ITK ERROR: |sitk::ERROR: |itk::ERROR: |\w+\(0x[0-9a-f]+\): ", "", telling[-1])
 
 
 def _remedy(problem: RuntimeError) -> str:
-    if "orthonormal" in str(problem):
-        return "its axes are sheared: resample it onto a rectangular grid"
+    for word, remedy in (
+        ("orthonormal", "its axes are sheared: resample it onto a rectangular grid"),
+        ("spacing", "write the true spacing into its header"),
+        ("direction", "write the true direction of its axes into its header"),
+    ):
+        if word in str(problem).lower():
+            return remedy
     return "check that it is whole, and of a format that ITK knows"

@@ -104,7 +104,7 @@ def hounsfield_units_are_plausible(dataset: RawDataset, found: CaseInspection) -
     elif values.percentile_99_5 < -200:
         message = (
             f"{extent}, but 99.5 % are below -200 HU: hardly any tissue; perhaps 1024 was subtracted twice: "
-            "add it again"
+            "add it once"
         )
     elif values.percentile_99_5 > 4000:
         message = (

@@ -82,10 +82,7 @@ def read_datasets(workspace: Workspace, names: Iterable[str] = ()) -> tuple[list
         except DataError as problem:
             findings.append(_finding("error", name, str(problem), "description_is_usable"))
     if not wanted:
-        for folder in other_folders(workspace.raw_data):
-            advice = misplaced_dataset(folder) or "see raw_data_template for what it holds"
-            message = f"no dataset.json there: the folder is passed over; {advice}"
-            findings.append(_finding("warning", folder.name, message, "folders_are_datasets"))
+        findings += [_passed_over(folder) for folder in other_folders(workspace.raw_data)]
     return found, findings
 
 
@@ -99,6 +96,16 @@ def findings_json(findings: Sequence[Finding], datasets: Sequence[RawDataset] = 
         },
     }
     return json.dumps(document, indent=2) + "\n"
+
+
+def _passed_over(folder: Path) -> Finding:
+    """A folder without ``dataset.json``: an error where it looks like a dataset."""
+    if (folder / "imagesTr").is_dir():
+        message = "no dataset.json there, although it has imagesTr; write one, see raw_data_template"
+        return _finding("error", folder.name, message, "folders_are_datasets")
+    advice = misplaced_dataset(folder) or "see raw_data_template for what it holds"
+    message = f"no dataset.json there: the folder is passed over; {advice}"
+    return _finding("warning", folder.name, message, "folders_are_datasets")
 
 
 def _finding(severity: Literal["error", "warning"], dataset: str, message: str, check: str) -> Finding:
