@@ -4,7 +4,6 @@ Needs highdicom and pydicom, the extra ``dicom``; reading DICOM does not.
 """
 
 import colorsys
-import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from mixcl_auto import __version__
 from mixcl_auto.errors import DataError, RunError
+from mixcl_auto.io.dicom_sources import read_source_headers
 from mixcl_auto.io.files import replacing
 from mixcl_auto.io.images import from_ras, ras_shape
 from mixcl_auto.io.segment_codes import Code, segment_codes
@@ -23,37 +23,9 @@ from mixcl_auto.records.case import Geometry
 
 __all__ = ["refuse_without_highdicom", "write_segmentation"]
 
-logger = logging.getLogger(__name__)
-
 _NAME = "mixcl_auto"
 _SERIES_NUMBER_OFFSET = 1000
 _LONGEST_LABEL = 64
-_POSITION_TOLERANCE_MM = 0.1
-_REQUIRED = (
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "FrameOfReferenceUID",
-    "Modality",
-    "Rows",
-    "Columns",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
-)
-_MAY_BE_EMPTY = (
-    "PatientID",
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-    "AccessionNumber",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-    "ReferringPhysicianName",
-)
-"""What the standard wants there, if only empty; anonymised files often lack it."""
 
 
 def refuse_without_highdicom() -> None:
@@ -105,11 +77,12 @@ def write_segmentation(
         )
     labels_kji = from_ras(labels_ras, geometry)
     with _quiet():
-        headers = _read_headers(slices, geometry)
+        headers = read_source_headers(slices, geometry)
         if not labels_kji.any():
             middle = slice(len(headers) // 2, len(headers) // 2 + 1)
             headers, labels_kji = headers[middle], labels_kji[middle]
         segmentation = _segmentation(headers, labels_kji, organs, parameters or {}, slices[0].parent)
+        segmentation.ContentCreatorName = ""  # the standard wants it, if only empty
         with replacing(path) as temporary:
             segmentation.save_as(temporary)
 
@@ -203,87 +176,6 @@ def _colour(value: int) -> tuple[float, float, float]:
     """Red, green and blue up to 255; hues a golden section apart, so that no two near values look alike."""
     red, green, blue = colorsys.hsv_to_rgb(value * 0.618034 % 1, 0.65, 0.9)
     return 255 * red, 255 * green, 255 * blue
-
-
-def _read_headers(slices: Sequence[Path], geometry: Geometry) -> list[Any]:
-    """The slices' headers, seen to lie on the grid, and with what a segmentation must copy from them."""
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-
-    if len(slices) != geometry.size[2]:
-        raise DataError(
-            f"{len(slices)} files for {geometry.size[2]} slices; the series changed, predict it again"
-        )
-    headers = []
-    for k, file in enumerate(slices):
-        try:
-            header = pydicom.dcmread(file, stop_before_pixels=True)
-        except (OSError, InvalidDicomError) as problem:
-            raise DataError(
-                f"{file}: the slice can't be read ({problem}); the series changed, predict it again"
-            ) from None
-        _check_header(header, file, k, geometry)
-        headers.append(header)
-    _harmonise(headers, geometry, slices[0].parent)
-    return headers
-
-
-def _check_header(header: Any, file: Path, k: int, geometry: Geometry) -> None:
-    """See that a slice has the identifiers needed and lies where the grid's slice k does.
-
-    Raises:
-        DataError: if not.
-    """
-    lacking = [keyword for keyword in _REQUIRED if header.get(keyword) in (None, "")]
-    if lacking:
-        raise DataError(
-            f"{file}: the header lacks {', '.join(lacking)}, which a DICOM SEG needs; write NIfTI instead"
-        )
-    steps_mm = np.reshape(geometry.direction, (3, 3))[:, 2] * geometry.spacing_mm[2]
-    offset_mm = np.subtract(header.ImagePositionPatient, geometry.origin_mm) - k * steps_mm
-    if np.abs(offset_mm).max() > _POSITION_TOLERANCE_MM or (
-        (header.Columns, header.Rows) != geometry.size[:2]
-    ):
-        raise DataError(f"{file}: not slice {k + 1} of the grid; the series changed, predict it again")
-
-
-def _harmonise(headers: Sequence[Any], geometry: Geometry, source: Path) -> None:
-    """Give headers what highdicom reads and files may lack or write in differing roundings."""
-    for header in headers:
-        header.ImageOrientationPatient = headers[0].ImageOrientationPatient
-    first = headers[0]
-    for keyword in _MAY_BE_EMPTY:
-        if keyword not in first:
-            setattr(first, keyword, "")
-    for keyword in _unusable(first):
-        logger.warning("%s: %s is no valid value; it is left empty in the DICOM SEG", source, keyword)
-        setattr(first, keyword, "")
-    # Some scanners write the gap, or nothing, where readers of a segmentation expect the distance.
-    first.SpacingBetweenSlices = _decimal(geometry.spacing_mm[2])
-    if not first.get("SliceThickness"):
-        first.SliceThickness = first.SpacingBetweenSlices
-
-
-def _unusable(header: Any) -> list[str]:
-    """Fields whose values highdicom would stumble over, such as a date written as 1950-01-01."""
-    from highdicom import PatientSexValues
-    from pydicom.valuerep import DA, TM
-
-    kinds = {"PatientBirthDate": DA, "StudyDate": DA, "StudyTime": TM, "PatientSex": PatientSexValues}
-    wrong = []
-    for keyword, kind in kinds.items():
-        try:
-            if value := header.get(keyword):
-                kind(str(value))
-        except ValueError:
-            wrong.append(keyword)
-    return wrong
-
-
-def _decimal(value: float) -> str:
-    from pydicom.valuerep import format_number_as_ds
-
-    return str(format_number_as_ds(float(value)))
 
 
 @contextmanager

@@ -162,6 +162,7 @@ def test_patient_and_study_are_those_of_the_series_in_a_series_of_its_own(tmp_pa
         assert segmentation[keyword].value == source[keyword].value
     assert segmentation.SeriesInstanceUID != source.SeriesInstanceUID
     assert (segmentation.Modality, segmentation.SeriesNumber) == ("SEG", 1004)
+    assert segmentation["ContentCreatorName"].value == ""
     (series,) = segmentation.ReferencedSeriesSequence
     assert series.SeriesInstanceUID == source.SeriesInstanceUID
     assert len(series.ReferencedInstanceSequence) == SIZE[2]
@@ -175,9 +176,10 @@ def without(*keywords):
     return edit
 
 
-def test_what_anonymised_series_lack_is_left_empty(tmp_path, labels_ijk):
+@pytest.mark.parametrize("found", [True, False], ids=["with organs", "without a voxel"])
+def test_what_anonymised_series_lack_is_left_empty(tmp_path, labels_ijk, found):
     lacking = ("PatientID", "PatientName", "StudyDate", "AccessionNumber", "StudyID", "SliceThickness")
-    path, _ = write(tmp_path, labels_ijk, edit=without(*lacking), number=None)
+    path, _ = write(tmp_path, labels_ijk * found, edit=without(*lacking), number=None)
     segmentation = pydicom.dcmread(path)
     assert [str(segmentation[keyword].value or "") for keyword in lacking[:-1]] == [""] * 5
     assert segmentation.SeriesNumber == 1000
@@ -210,6 +212,17 @@ def test_invalid_values_are_left_empty_and_said_without_showing_them(tmp_path, l
         f"{keyword} is no valid value; it is left empty in the DICOM SEG"
         for keyword in ("PatientBirthDate", "PatientSex")
     ]
+
+
+def test_slices_without_dicoms_preamble_are_read(tmp_path, labels_ijk):
+    grid = series_geometry(SIZE)
+    slices = write_series(tmp_path / "series", np.zeros(SIZE), grid)
+    for file in slices:
+        header = pydicom.dcmread(file)
+        pydicom.dcmwrite(file, pydicom.Dataset(header), implicit_vr=True, little_endian=True)
+        assert file.read_bytes()[128:132] != b"DICM"
+    write_segmentation(tmp_path / "a.dcm", to_ras(labels_ijk, grid), grid, slices, ORGANS)
+    assert len(list(frames_of(tmp_path / "a.dcm"))) == 5
 
 
 def test_no_warning_shows_a_patients_name(tmp_path, labels_ijk):
