@@ -89,7 +89,6 @@ def train(job: Job, state: TrainingState, *, progress: Progress, stop_after: int
     """
     plan, device = job.trainer, job.device
     last = job.steps if stop_after is None else min(job.steps, state.step + stop_after)
-    parameters = [parameter for parameter in state.network.parameters() if parameter.requires_grad]
     batches = load_batches(
         job.source,
         seed=plan.seed,
@@ -113,15 +112,15 @@ def train(job: Job, state: TrainingState, *, progress: Progress, stop_after: int
             )
             set_learning_rate(state.optimiser, rate)
             measure = plan.gradient_every > 0 and step % plan.gradient_every == 0
-            loss, columns = job.objective(batch, measure_gradients=measure)
-            torch.autograd.backward(state.scaler.scale(loss))
-            state.scaler.unscale_(state.optimiser)
-            norm = gradient_norm(parameters, clip_norm=plan.gradient_clip_norm)
-            state.scaler.step(state.optimiser)
-            state.scaler.update()
-            state.optimiser.zero_grad(set_to_none=True)
+            columns = take_step(
+                job.objective,
+                state,
+                batch,
+                measure_gradients=measure,
+                gradient_clip_norm=plan.gradient_clip_norm,
+            )
             state.step = step + 1
-            writer.add({"learning_rate": rate, **columns, "gradient_norm": norm}, batch.cases)
+            writer.add({"learning_rate": rate, **columns}, batch.cases)
             ends = state.step == last or interruption.requested is not None
             if ends or state.step % plan.checkpoint_every == 0:
                 writer.save(ends=ends)
@@ -131,6 +130,36 @@ def train(job: Job, state: TrainingState, *, progress: Progress, stop_after: int
                     f"{job.steps}; its state is saved, run the same command again to go on"
                 )
     return state.step == job.steps
+
+
+def take_step(
+    objective: Objective,
+    state: TrainingState,
+    batch: Batch,
+    *,
+    measure_gradients: bool = False,
+    gradient_clip_norm: float | None = None,
+) -> dict[str, Value]:
+    """Change the weights once; the optimiser's learning rate is set before.
+
+    Args:
+        objective: of ``state``'s network.
+        state: changed in place, but for its step.
+        batch: on the network's device.
+        measure_gradients: see ``Objective``.
+        gradient_clip_norm: the gradient's largest norm; unlimited where absent.
+
+    Returns:
+        The objective's row of the log and the norm of the gradient before it was clipped.
+    """
+    loss, columns = objective(batch, measure_gradients=measure_gradients)
+    torch.autograd.backward(state.scaler.scale(loss))
+    state.scaler.unscale_(state.optimiser)
+    norm = gradient_norm(state.network.parameters(), clip_norm=gradient_clip_norm)
+    state.scaler.step(state.optimiser)
+    state.scaler.update()
+    state.optimiser.zero_grad(set_to_none=True)
+    return {**columns, "gradient_norm": norm}
 
 
 class _Writer:
