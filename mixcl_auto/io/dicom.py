@@ -14,13 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from mixcl_auto.errors import DataError
-from mixcl_auto.io.dicom_slices import (
-    Slice,
-    compression_of,
-    holds_slices,
-    refuse_short_pixels,
-    scan_folder,
-)
+from mixcl_auto.io.dicom_files import compression_of, holds_slices, refuse_short_pixels
+from mixcl_auto.io.dicom_slices import Slice, scan_folder
 from mixcl_auto.io.dicom_stack import in_order, stack_geometry, stack_problem
 from mixcl_auto.io.itk import Array, FileContent, itk_errors, sitk
 from mixcl_auto.io.voxel_values import image_values
@@ -70,7 +65,8 @@ def holds_dicom(folder: Path) -> bool:
 def find_series(folder: Path) -> list[DicomSeries]:
     """Every series of slices below a folder, by number and UID; files of other kinds are skipped.
 
-    A series that can't be read as a volume is among them, with its ``problem``.
+    So are series of pictures: in colours, or without any position. A series of slices that can't be read as a
+    volume is among them, with its ``problem``.
 
     Raises:
         DataError: if there is none.
@@ -81,13 +77,10 @@ def find_series(folder: Path) -> list[DicomSeries]:
     groups: dict[str, list[Slice]] = {}
     for found in slices:
         groups.setdefault(found.series_uid, []).append(found)
-    series = [_series(group, damaged, folder) for group in groups.values()]
-    if not series:
-        unreadable = f" ({_damage(damaged, folder)})" if damaged else ""
-        raise DataError(
-            f"{folder}: no DICOM slices in this folder or below it{unreadable}; give a scan's file, or the "
-            "folder that holds its series"
-        )
+    scans = [group for group in groups.values() if not all(found.picture for found in group)]
+    if not scans:
+        raise DataError(f"{folder}: {_nothing(slices, damaged, folder)}")
+    series = [_series(group, damaged, folder) for group in scans]
     return sorted(series, key=lambda one: (one.number is None, one.number or 0, one.uid))
 
 
@@ -168,9 +161,19 @@ def _series(slices: list[Slice], damaged: Sequence[Path], folder: Path) -> Dicom
         number=first.series_number,
         modality=first.modality,
         files=tuple(found.path for found in ordered),
-        geometry=stack_geometry(ordered),
+        geometry=stack_geometry(ordered, even=problem is None),
         problem=problem,
         patient_id=first.patient_id,
+    )
+
+
+def _nothing(slices: Sequence[Slice], damaged: Sequence[Path], folder: Path) -> str:
+    found = [f"{len(slices)} pictures in colours or without a position"] if slices else []
+    found += [_damage(damaged, folder)] if damaged else []
+    what = f" ({'; '.join(found)})" if found else ""
+    return (
+        f"no DICOM slices in this folder or below it{what}; give a scan's file, or the folder that holds its "
+        "series"
     )
 
 
@@ -178,8 +181,8 @@ def _damage(damaged: Sequence[Path], folder: Path) -> str:
     names = ", ".join(str(path.relative_to(folder)) for path in damaged[:3])
     more = f" and {len(damaged) - 3} more files" if len(damaged) > 3 else ""
     return (
-        f"{names}{more}: empty, cut short or damaged; copy or download again, or remove what is not of this "
-        "scan"
+        f"{names}{more}: can't be read (empty, cut short, damaged or a broken link); copy or download again, "
+        "or remove what is not of this scan"
     )
 
 
@@ -206,7 +209,7 @@ def _asked_for(series: Sequence[DicomSeries], wanted: str, folder: Path) -> Dico
     name = wanted.strip()
     found = [one for one in series if name in (one.uid, str(one.number))]
     if not found:
-        raise DataError(f"{folder}: no series {name}. {_listing(series, 'There is')}")
+        raise DataError(f"{folder}: no series {name}. {_listing(series, 'The folder holds')}")
     if len(found) > 1:
         raise DataError(f"{folder}: {len(found)} series have number {name}; {_listing(found, 'give a UID')}")
     return found[0]
@@ -220,7 +223,7 @@ def _listing(series: Sequence[DicomSeries], opening: str) -> str:
 
 
 def _read_slice(file: Path, data: bytes, shape: tuple[int, int]) -> Array:
-    compression = compression_of(file)
+    compression = compression_of(data)
     remedy = None
     if compression:
         remedy = (

@@ -33,13 +33,16 @@ def in_order(slices: Sequence[Slice]) -> list[Slice]:
     return sorted(slices, key=lambda found: (float(normal @ found.position_mm), found.path))
 
 
-def stack_geometry(ordered: Sequence[Slice]) -> Geometry:
-    """The grid of slices that have no problem; a mere approximation for others."""
+def stack_geometry(ordered: Sequence[Slice], *, even: bool) -> Geometry:
+    """The grid of slices in order.
+
+    Args:
+        ordered: all slices of a series.
+        even: whether they have no problem; else the grid is what it would be for most of them.
+    """
     first, axes = ordered[0], _axes(ordered[0])
-    steps = len(ordered) - 1
-    thickness = first.thickness_mm
-    if steps:
-        thickness = float(axes[2] @ np.subtract(ordered[-1].position_mm, first.position_mm)) / steps
+    gaps_mm = np.diff([axes[2] @ found.position_mm for found in ordered])
+    thickness = float(gaps_mm.mean() if even else np.median(gaps_mm)) if gaps_mm.size else first.thickness_mm
     x, y, z = first.position_mm
     return make_geometry(
         size=(*first.size, len(ordered)),

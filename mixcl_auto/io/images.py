@@ -16,10 +16,11 @@ import numpy.typing as npt
 
 from mixcl_auto.errors import DataError
 from mixcl_auto.io.dicom import choose_series, read_series
-from mixcl_auto.io.dicom_slices import is_dicom_file
-from mixcl_auto.io.files import file_sha256, replacing
+from mixcl_auto.io.dicom_files import is_dicom_file
+from mixcl_auto.io.files import check_readable, file_sha256, replacing
 from mixcl_auto.io.itk import Array, FileContent, header_geometry, itk_errors, sitk
 from mixcl_auto.io.nifti import compress, is_nifti, nifti_values
+from mixcl_auto.io.nifti_header import check_header, header_note
 from mixcl_auto.io.voxel_values import image_values, label_values
 from mixcl_auto.records.case import Geometry
 
@@ -164,7 +165,8 @@ def read_file(path: Path, series: str | None = None, *, hashed: bool = False) ->
     data = path.read_bytes()
     flat = nifti_values(data, math.prod(geometry.size), path)
     values = _itk_values(path, geometry) if flat is None else flat.reshape(geometry.size, order="F")
-    return FileContent(values, geometry, hashlib.sha256(data).hexdigest() if hashed else "")
+    sha256 = hashlib.sha256(data).hexdigest() if hashed else ""
+    return FileContent(values, geometry, sha256, header_note(path, geometry))
 
 
 def read_geometry(path: Path, series: str | None = None) -> Geometry:
@@ -188,22 +190,14 @@ def read_geometry(path: Path, series: str | None = None) -> Geometry:
 
 
 def _check_file(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; check dataset.json and the file name") from None
-    except OSError as problem:
-        raise DataError(
-            f"{path}: the file can't be opened ({problem.strerror}); check its permissions"
-        ) from None
-    if empty:
-        raise DataError(f"{path}: the file is empty (0 bytes); copy or download it again")
+    check_readable(path)
     if is_dicom_file(path):
         raise DataError(
             f"{path}: this is a single DICOM file; for a scan give the folder that holds its series, for a "
             "label map a NIfTI, NRRD or MetaImage file"
         )
+    if is_nifti(path):
+        check_header(path)
 
 
 def _check_axes(size: tuple[int, ...], channels: int, path: Path) -> None:
