@@ -74,7 +74,7 @@ def label_warnings(
             if case.label_voxels.get(value)
         ]
         if volumes_mm3 and (voxels := median(volumes_mm3) / math.prod(spacing_mm)) < _FEWEST_VOXELS:
-            small.append(f"{organ} (some {voxels:.3g})")
+            small.append(f"{organ} (some {voxels:.0f})")
     if small:
         grid = " x ".join(f"{value:g}" for value in spacing_mm)
         yield (

@@ -12,7 +12,7 @@ from mixcl_auto.io.plans import write_fingerprint
 from mixcl_auto.io.raw_dataset import find_dataset
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.planning.plan import make_plan, save_planned
-from mixcl_auto.preprocessing.preprocess import preprocess_datasets
+from mixcl_auto.preprocessing.preprocess import cached_cases, preprocess_datasets
 from mixcl_auto.records.machine import Machine
 from mixcl_auto.records.record import content_hash
 from mixcl_auto.transforms.weight_map import decode_distance, distance_to_boundary
@@ -275,3 +275,22 @@ def test_a_case_without_any_label_has_no_boundary(project):
     assert project.preprocess() == []
     assert (project.arrays("b")[2] == 0).all()
     assert project.case("b").foreground == {}
+
+
+def test_what_is_cached_under_the_plan_is_known_without_reading_the_files(project):
+    assert cached_cases(project.workspace, project.plan, [project.dataset]) == frozenset()
+    project.preprocess()
+    shutil.rmtree(project.case_folder("b"))
+    (project.folder / "imagesTr" / "a_0000.nii.gz").write_bytes(b"")
+    cached = cached_cases(project.workspace, project.plan, [project.dataset])
+    assert cached == {("D", "a"), ("D", "c")}
+
+
+def test_a_finer_step_is_cached_as_more_levels(project):
+    project.preprocess()
+    whole = project.arrays("a")[0]
+    project.make_plan("preprocess.intensity_step=0.125")
+    project.preprocess()
+    eighths = project.arrays("a")[0]
+    np.testing.assert_allclose(eighths / 8, whole, rtol=0, atol=0.5)
+    assert len(np.unique(eighths)) > 4 * len(np.unique(whole))
