@@ -1,6 +1,7 @@
 """``mixcl_auto predict``."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +17,9 @@ from mixcl_auto.cli.options import (
     seed_option,
 )
 
+if TYPE_CHECKING:
+    from mixcl_auto.inference.predict import LabelFormat
+
 
 @click.command("predict", short_help="Segment scans with fine-tuned models.")
 @click.option(
@@ -24,7 +28,7 @@ from mixcl_auto.cli.options import (
     "source",
     type=click.Path(exists=True, path_type=Path),
     required=True,
-    help="A scan, or a folder of scans.",
+    help="An image, a DICOM series' folder, or a folder of several of either (each study is one scan).",
 )
 @click.option(
     "-o",
@@ -32,6 +36,19 @@ from mixcl_auto.cli.options import (
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
     help="The folder for the label maps, each on its scan's own grid.",
+)
+@click.option(
+    "--series",
+    metavar="UID|NUMBER",
+    help="Which DICOM series of the scan, where its folder holds several. [default: the largest axial one]",
+)
+@click.option(
+    "--format",
+    "label_format",
+    type=click.Choice(["nifti", "dicom-seg"]),
+    default="nifti",
+    show_default=True,
+    help="Of the label maps; dicom-seg takes DICOM series only and needs the extra dicom.",
 )
 @plan_option
 @dataset_option
@@ -45,6 +62,8 @@ def predict(
     settings: Settings,
     source: Path,
     output: Path,
+    series: str | None,
+    label_format: "LabelFormat",
     plan: str | None,
     dataset: str | None,
     folds: tuple[int, ...],
@@ -68,6 +87,8 @@ def predict(
         fraction=fraction,
         init=init,
         seed=seed,
+        series=series,
+        label_format=label_format,
         device=device,
         progress=open_progress(),
     )

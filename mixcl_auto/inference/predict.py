@@ -1,12 +1,14 @@
 """Label maps of a run's held-out cases, and of any scan."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from mixcl_auto.errors import DataError, MixCLError, RunError
+from mixcl_auto.inference.ensemble import Ensemble, load_ensemble
 from mixcl_auto.inference.predictor import (
     Predictor,
     load_predictor,
@@ -15,24 +17,26 @@ from mixcl_auto.inference.predictor import (
     to_labels,
     to_source_grid,
 )
+from mixcl_auto.inference.scans import Scan, read_scan, refuse_clashes
 from mixcl_auto.io.case_cache import CaseReader
+from mixcl_auto.io.dicom_seg import refuse_without_highdicom, write_segmentation
 from mixcl_auto.io.files import file_sha256, read_text, write_text
-from mixcl_auto.io.images import ras_geometry, read_image, write_labels
+from mixcl_auto.io.images import ras_geometry, write_labels
 from mixcl_auto.io.plans import write_plan
 from mixcl_auto.io.runs import read_finetune_run
 from mixcl_auto.io.workspace import FinetuneFolder, Workspace
 from mixcl_auto.progress import Progress, Silent
 from mixcl_auto.records.plan import InferencePlan
-from mixcl_auto.records.plan_edits import plan_differences
 from mixcl_auto.records.prediction import HeldOutPredictions
+from mixcl_auto.records.record import content_hash
 from mixcl_auto.training.cases import open_cases
 
-__all__ = ["Predictor", "find_images", "load_predictor", "predict_files", "predict_held_out"]
+__all__ = ["LabelFormat", "Predictor", "load_predictor", "predict_files", "predict_held_out"]
 
 logger = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
-_CHANNEL_SUFFIX = "_0000"
+LabelFormat = Literal["nifti", "dicom-seg"]
+SUFFIXES: dict[LabelFormat, str] = {"nifti": ".nii.gz", "dicom-seg": ".dcm"}
 
 
 def predict_held_out(
@@ -81,9 +85,10 @@ def predict_held_out(
 
 def predict_files(
     folders: Sequence[FinetuneFolder],
-    images: Iterable[Path],
+    scans: Sequence[Scan],
     output: Path,
     *,
+    label_format: LabelFormat = "nifti",
     device: str | torch.device | None = None,
     progress: Progress | None = None,
 ) -> list[Path]:
@@ -95,8 +100,9 @@ def predict_files(
 
     Args:
         folders: of trained runs that share grid, window, network and labels.
-        images: scans in any format that ITK reads.
-        output: the folder for ``<case>.nii.gz``; a trailing ``_0000`` of an image's name is dropped.
+        scans: as ``find_scans`` finds them.
+        output: the folder for ``<name>.nii.gz``, or ``<name>.dcm``.
+        label_format: of the label maps: NIfTI, or DICOM SEG, for which every scan must be a DICOM series.
         device: as torch spells it; the first GPU, or the CPU, where absent.
         progress: told of every scan.
 
@@ -104,102 +110,66 @@ def predict_files(
         The label maps written.
 
     Raises:
-        RunError: if the runs can't be combined, or, after all scans were tried, naming those that failed.
-        DataError: if there are no scans, or two of them would get the same name.
+        RunError: if the runs can't be combined, if DICOM SEG is wanted and highdicom is not installed, or,
+            after all of several scans were tried, naming those that failed.
+        DataError: if there are no scans, if two of them would get the same name, if DICOM SEG is wanted of an
+            image, or if the only scan can't be read.
     """
     listener = progress or Silent()
-    names = output_names(images)
-    predictors = load_ensemble(folders, device)
-    write_plan(output / "plan.json", predictors[0].plan)
+    refuse_clashes(scans, SUFFIXES[label_format])
+    if label_format == "dicom-seg":
+        refuse_images(scans)
+        refuse_without_highdicom()
+    model = load_ensemble(folders, device)
+    write_plan(output / "plan.json", model.predictors[0].plan)
     written, failures = [], []
-    listener.start("predict", len(names))
-    for image, name in names.items():
-        path = output / f"{name}.nii.gz"
+    listener.start("predict", len(scans))
+    for scan in scans:
         try:
-            volume = read_image(image)
-            write_labels(path, predict_volume(predictors, volume), volume.geometry)
-            written.append(path)
+            written.append(_predict_scan(model, scan, output, label_format))
         except MixCLError as problem:
-            reason = str(problem).removeprefix(f"{image}: ")
-            logger.error("%s: %s", image, reason)
-            failures.append(f"  {image}: {reason}")
-        listener.advance(1, name)
+            if len(scans) == 1:
+                listener.finish()
+                raise
+            reason = str(problem).removeprefix(f"{scan.path}: ")
+            logger.error("%s: %s", scan.path, reason)
+            failures.append(f"  {scan.path}: {reason}")
+        listener.advance(1, scan.name)
     listener.finish()
     if failures:
         others = f"; the others are in {output}" if written else ""
-        failed = f"{len(failures)} of {len(names)} scans could not be segmented{others}:"
+        failed = f"{len(failures)} of {len(scans)} scans could not be segmented{others}:"
         raise RunError("\n".join([failed, *failures]))
     return written
 
 
-def load_ensemble(
-    folders: Sequence[FinetuneFolder], device: str | torch.device | None = None
-) -> list[Predictor]:
-    """Load runs that may be averaged.
+def refuse_images(scans: Sequence[Scan]) -> None:
+    """See that every scan is a DICOM series.
 
     Raises:
-        RunError: if there is none, or two differ in grid, window, network, windows or labels.
+        DataError: naming one that is not.
     """
-    if not folders:
-        raise RunError("no run to predict with; name at least one fold")
-    predictors = [load_predictor(folder, device) for folder in folders]
-    first_run = read_finetune_run(folders[0])
-    for folder in folders[1:]:
-        run = read_finetune_run(folder)
-        differences = plan_differences(first_run.plan, run.plan, ("preprocess", "network", "inference"))
-        if first_run.plan.dataset(first_run.dataset).labels != run.plan.dataset(run.dataset).labels:
-            differences.append(f"labels: {first_run.dataset} and {run.dataset} do not have the same")
-        if differences:
-            raise RunError(
-                f"{folders[0].path} and {folder.path} can't be averaged; they differ in "
-                f"{'; '.join(differences)}. Predict with runs of one plan and target"
-            )
-    return predictors
-
-
-def find_images(source: Path) -> list[Path]:
-    """The scan at a path, or all scans of a folder, sorted; hidden files are skipped.
-
-    Raises:
-        DataError: if there is none.
-    """
-    if source.is_file():
-        return [source]
-    found = sorted(
-        path
-        for path in (source.iterdir() if source.is_dir() else ())
-        if path.is_file() and not path.name.startswith(".") and path.name.lower().endswith(IMAGE_SUFFIXES)
-    )
-    if not found:
+    images = [scan.path for scan in scans if not scan.is_dicom]
+    if images:
+        more = f" (and {len(images) - 1} more)" if len(images) > 1 else ""
         raise DataError(
-            f"{source}: no scan there; give an image ({', '.join(IMAGE_SUFFIXES)}) or a folder of them"
+            f"{images[0]}{more}: not a DICOM series, which a DICOM SEG must refer to; give the folder of the "
+            "series, or leave --format dicom-seg out"
         )
-    return found
 
 
-def output_names(images: Iterable[Path]) -> dict[Path, str]:
-    """Each scan's case name: the file's without its suffix and without nnU-Net's ``_0000``.
-
-    Raises:
-        DataError: if there are no scans, or two have one name.
-    """
-    names = {image: case_name(image) for image in images}
-    if not names:
-        raise DataError("no scan to segment; give an image or a folder of images")
-    by_name: dict[str, Path] = {}
-    for image, name in names.items():
-        if name in by_name:
-            raise DataError(f"{by_name[name]} and {image} would both be written as {name}.nii.gz; rename one")
-        by_name[name] = image
-    return names
-
-
-def case_name(image: Path) -> str:
-    """A file's name without its image suffix and without a trailing ``_0000``."""
-    lower = image.name.lower()
-    suffix = next((known for known in IMAGE_SUFFIXES if lower.endswith(known)), image.suffix)
-    stem = image.name[: len(image.name) - len(suffix)]
-    return stem.removesuffix(_CHANNEL_SUFFIX)
+def _predict_scan(model: Ensemble, scan: Scan, output: Path, label_format: LabelFormat) -> Path:
+    path = output / f"{scan.name}{SUFFIXES[label_format]}"
+    volume, files = read_scan(scan)
+    if path.resolve() in {file.resolve() for file in files}:
+        raise DataError(f"{scan.path}: the label map would overwrite {path}; choose another output folder")
+    labels = predict_volume(model.predictors, volume)
+    if label_format == "nifti":
+        write_labels(path, labels, volume.geometry)
+    else:
+        recipe = {"plan": content_hash(model.predictors[0].plan), "runs": ";".join(model.runs)}
+        write_segmentation(path, labels, volume.geometry, files, model.labels, parameters=recipe)
+    return path
 
 
 def _predict_cached(predictor: Predictor, reader: CaseReader, folder: FinetuneFolder) -> None:

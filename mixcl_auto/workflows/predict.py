@@ -1,11 +1,15 @@
 """Segmenting scans with fine-tuned models."""
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from mixcl_auto.inference.predict import find_images, predict_files
+from mixcl_auto.inference.predict import LabelFormat, predict_files
+from mixcl_auto.inference.scans import find_scans, scan_list
 from mixcl_auto.progress import Progress
 from mixcl_auto.workflows.inputs import Folder, find_run, open_project
+
+logger = logging.getLogger(__name__)
 
 
 def predict(
@@ -19,13 +23,16 @@ def predict(
     fraction: float = 1.0,
     init: str | Path = "mixcl",
     seed: int | None = None,
+    series: str | None = None,
+    label_format: LabelFormat = "nifti",
     device: str | None = None,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Segment a scan or a folder of scans, each on its own grid.
 
     Args:
-        source: a scan, or a folder of scans.
+        source: an image, a folder with a DICOM series, or a folder of several of either: every study of DICOM
+            slices below it is one scan.
         output: the folder for the label maps and for the plan that made them.
         workspace: the folder of the project.
         plan: a path, or the name of a file under ``plans/``; ``plan.json`` if absent.
@@ -34,6 +41,8 @@ def predict(
         fraction: the models' label fraction.
         init: the models' initialisation.
         seed: the models' seed; the plan's if absent.
+        series: which DICOM series of the scan, by UID or number; the largest axial one if absent.
+        label_format: ``nifti``, or ``dicom-seg`` (of DICOM series only; needs the extra ``dicom``).
         device: such as ``cpu`` or ``cuda:1``; a GPU if there is one, if absent.
         progress: told of every scan.
 
@@ -41,12 +50,16 @@ def predict(
         The label maps written.
 
     Raises:
-        DataError: if there is no scan.
-        RunError: if a model was not trained, or a scan could not be segmented.
+        DataError: if there is no scan, or the scans don't go with ``series`` or ``label_format``.
+        RunError: if a model was not trained, highdicom is not installed, or a scan could not be segmented.
     """
     project = open_project(workspace, plan)
     runs = [
         find_run(project, dataset=dataset, init=str(init), fraction=fraction, fold=fold, seed=seed)
         for fold in dict.fromkeys(folds)
     ]
-    return predict_files(runs, find_images(Path(source)), Path(output), device=device, progress=progress)
+    scans = find_scans(Path(source), series)
+    logger.info("%s: %s", source, scan_list(scans))
+    return predict_files(
+        runs, scans, Path(output), label_format=label_format, device=device, progress=progress
+    )

@@ -69,6 +69,12 @@ def ellipsoid_hu(geometry):
 
 
 @pytest.fixture
+def scan_hu():
+    """``ellipsoid_hu``, for tests that write scans of their own."""
+    return ellipsoid_hu
+
+
+@pytest.fixture
 def plan():
     dataset = DatasetPlan(
         name="Target",

@@ -8,13 +8,12 @@ import torch
 from mixcl_auto.errors import DataError, RunError, WeightsError
 from mixcl_auto.inference.predict import (
     Predictor,
-    case_name,
-    find_images,
     load_predictor,
     predict_files,
     predict_held_out,
 )
 from mixcl_auto.inference.predictor import ensemble_scores, softmax_in_place, to_labels
+from mixcl_auto.inference.scans import find_scans
 from mixcl_auto.io.case_cache import open_case
 from mixcl_auto.io.files import file_sha256
 from mixcl_auto.io.images import read_image, read_labels, write_image
@@ -105,7 +104,7 @@ def test_a_run_in_training_is_not_predicted(threshold_run, write_run):
 def test_files_are_segmented_as_the_held_out_cases_are(threshold_run, tmp_path):
     run = threshold_run
     predict_held_out(run.workspace, "plan", run.folder)
-    written = predict_files([run.folder], find_images(run.scans), tmp_path / "out")
+    written = predict_files([run.folder], find_scans(run.scans), tmp_path / "out")
     assert [path.name for path in written] == ["case_lps.nii.gz", "case_pir.nii.gz"]
     for case, path in zip(run.masks, written, strict=True):
         expected = read_labels(run.folder.prediction(case))
@@ -120,11 +119,18 @@ def test_an_unreadable_scan_is_named_and_the_others_are_segmented(threshold_run,
     broken = run.scans / "broken.nii.gz"
     broken.write_bytes(b"not an image")
     with pytest.raises(RunError, match=r"1 of 3 scans could not be segmented(.|\n)*broken.nii.gz"):
-        predict_files([run.folder], find_images(run.scans), tmp_path / "out")
+        predict_files([run.folder], find_scans(run.scans), tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").glob("*.nii.gz")) == [
         "case_lps.nii.gz",
         "case_pir.nii.gz",
     ]
+
+
+def test_the_only_scans_problem_is_told_as_it_is(threshold_run, tmp_path):
+    broken = tmp_path / "broken.nii.gz"
+    broken.write_bytes(b"")
+    with pytest.raises(DataError, match=r"broken\.nii\.gz: the file is empty"):
+        predict_files([threshold_run.folder], find_scans(broken), tmp_path / "out")
 
 
 def test_an_ensemble_averages_probabilities(threshold_run, write_run):
@@ -148,13 +154,13 @@ def test_runs_of_other_plans_or_labels_are_not_averaged(threshold_run, write_run
     )
     folder = write_run(run.workspace, other, fold=1)
     with pytest.raises(RunError, match=r"can't be averaged.*preprocess.window_hu"):
-        predict_files([run.folder, folder], find_images(run.scans), tmp_path / "out")
+        predict_files([run.folder, folder], find_scans(run.scans), tmp_path / "out")
     dataset = run.plan.datasets[0].model_copy(update={"labels": {"lesion": 1}})
     folder = write_run(run.workspace, run.plan.model_copy(update={"datasets": (dataset,)}), fold=1)
     with pytest.raises(RunError, match="labels: Target and Target"):
-        predict_files([run.folder, folder], find_images(run.scans), tmp_path / "out")
+        predict_files([run.folder, folder], find_scans(run.scans), tmp_path / "out")
     with pytest.raises(RunError, match="no run to predict with"):
-        predict_files([], find_images(run.scans), tmp_path / "out")
+        predict_files([], find_scans(run.scans), tmp_path / "out")
 
 
 def test_two_scans_of_one_name_are_refused(threshold_run, tmp_path):
@@ -162,20 +168,19 @@ def test_two_scans_of_one_name_are_refused(threshold_run, tmp_path):
     twin = run.scans / "case_lps.nii.gz"
     write_image(twin, np.zeros((4, 4, 4), np.int16), (1.0, 1.0, 1.0))
     with pytest.raises(DataError, match=r"would both be written as case_lps.nii.gz"):
-        predict_files([run.folder], find_images(run.scans), tmp_path / "out")
+        predict_files([run.folder], find_scans(run.scans), tmp_path / "out")
 
 
-def test_images_are_found_by_suffix_and_hidden_ones_skipped(tmp_path):
-    for name in ("b.NRRD", "a_0000.nii.gz", "._a_0000.nii.gz", "notes.txt", "c.mha"):
-        (tmp_path / name).write_bytes(b"")
-    assert [path.name for path in find_images(tmp_path)] == ["a_0000.nii.gz", "b.NRRD", "c.mha"]
-    assert [case_name(path) for path in find_images(tmp_path)] == ["a", "b", "c"]
-    assert find_images(tmp_path / "c.mha") == [tmp_path / "c.mha"]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty: no scan there"):
-        find_images(tmp_path / "empty")
-    with pytest.raises(DataError, match="nowhere: no scan there"):
-        find_images(tmp_path / "nowhere")
+def test_a_label_map_never_overwrites_its_scan(threshold_run):
+    run = threshold_run
+    scan = run.scans / "case.nii.gz"
+    run.images["case_lps"].rename(scan)
+    before = file_sha256(scan)
+    with pytest.raises(
+        DataError, match=r"case\.nii\.gz: the label map would overwrite .* another output folder"
+    ):
+        predict_files([run.folder], find_scans(scan), run.scans)
+    assert file_sha256(scan) == before
 
 
 def test_probabilities_slab_by_slab_equal_softmax():
@@ -236,7 +241,9 @@ def test_an_oblique_scan_gets_a_label_map_on_exactly_its_grid(threshold_run, tmp
     image.SetDirection((turn_x @ turn_y @ turn_z @ np.diag([1, -1, 1])).ravel().tolist())
     image.SetOrigin((3.25, -71.5, 12.125))
     SimpleITK.WriteImage(image, str(tmp_path / "oblique.mha"))
-    (written,) = predict_files([run.folder], [tmp_path / "oblique.mha"], tmp_path / "out", device="cpu")
+    (written,) = predict_files(
+        [run.folder], find_scans(tmp_path / "oblique.mha"), tmp_path / "out", device="cpu"
+    )
     label_map = SimpleITK.ReadImage(str(written))
     assert label_map.GetSize() == image.GetSize()
     np.testing.assert_allclose(label_map.GetSpacing(), image.GetSpacing(), rtol=1e-6)

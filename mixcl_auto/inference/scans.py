@@ -1,0 +1,165 @@
+"""The scans that a user points at: image files, DICOM series, and folders of either."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mixcl_auto.errors import DataError
+from mixcl_auto.io.dicom import choose_series, read_series
+from mixcl_auto.io.dicom_studies import studies_below
+from mixcl_auto.io.images import Volume, read_image, volume_of
+from mixcl_auto.io.voxel_values import image_values
+
+__all__ = ["Scan", "find_scans", "read_scan", "refuse_clashes", "scan_list"]
+
+logger = logging.getLogger(__name__)
+
+IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+_CHANNEL_SUFFIX = "_0000"
+_LISTED = 8
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One scan to segment."""
+
+    path: Path
+    """An image file, or a folder with DICOM slices in it or below it."""
+    name: str
+    """Of the file that its label map gets, without suffix; never from DICOM tags."""
+    is_dicom: bool = False
+    series: str | None = None
+    """Which series of the folder, by UID or number; the largest axial one where absent."""
+
+
+def find_scans(source: Path, series: str | None = None) -> list[Scan]:
+    """The scan at a path, or all scans of a folder, by name; hidden files are skipped.
+
+    The image files directly in a folder are scans, and so is each study of DICOM slices below it: the folder
+    itself if slices lie in it or all below it are of one study (and there are no images), else each
+    sub-folder of which that holds. Scans of sub-folders are named after these, joined by ``_``.
+
+    Args:
+        source: an image file, or a folder.
+        series: the UID or number of a DICOM series, where the source is one scan of several series.
+
+    Raises:
+        DataError: if there is no scan, or if ``series`` is given for anything but one DICOM scan.
+    """
+    scans = [_image(source)] if source.is_file() else _scans_of_folder(source)
+    if not scans:
+        raise DataError(
+            f"{source}: no scan there; give an image ({', '.join(IMAGE_SUFFIXES)}), a folder of images, or a "
+            "folder with DICOM slices in it or below it"
+        )
+    if series is None:
+        return scans
+    if len(scans) > 1:
+        raise DataError(
+            f"{source}: --series {series} chooses within one scan, but here are {scan_list(scans)}; give the "
+            "folder of one of them"
+        )
+    if not scans[0].is_dicom:
+        raise DataError(
+            f"{scans[0].path}: --series {series} is for DICOM series, this is an image; leave it out"
+        )
+    return [replace(scans[0], series=series)]
+
+
+def read_scan(scan: Scan) -> tuple[Volume, tuple[Path, ...]]:
+    """The scan in RAS and the files that it was read from, of DICOM in the order of the slices.
+
+    Raises:
+        DataError: if it can't be read, or the series is not to be found.
+    """
+    if not scan.is_dicom:
+        return read_image(scan.path), (scan.path,)
+    series, note = choose_series(scan.path, scan.series)
+    if note:
+        logger.info("%s: %s", scan.path, note)
+    content = read_series(series)
+    return volume_of(content, image_values(content.values_ijk)), series.files
+
+
+def scan_list(scans: Sequence[Scan]) -> str:
+    """Such as ``3 scans (a, b, c), 2 of them DICOM``."""
+    names = ", ".join(scan.name for scan in scans[:_LISTED])
+    more = f", and {len(scans) - _LISTED} more" if len(scans) > _LISTED else ""
+    counted = "1 scan" if len(scans) == 1 else f"{len(scans)} scans"
+    dicom = sum(scan.is_dicom for scan in scans)
+    kinds = "" if dicom == 0 else ", DICOM" if dicom == len(scans) else f", {dicom} of them DICOM"
+    return f"{counted} ({names}{more}){kinds}"
+
+
+def refuse_clashes(scans: Sequence[Scan], suffix: str) -> None:
+    """See that every scan gets a label map of its own.
+
+    Raises:
+        DataError: if there is no scan, or two have one name.
+    """
+    if not scans:
+        raise DataError("no scan to segment; give an image, a DICOM series or a folder of them")
+    by_name: dict[str, Path] = {}
+    for scan in scans:
+        if scan.name in by_name:
+            first = by_name[scan.name]
+            raise DataError(
+                f"{first} and {scan.path} would both be written as {scan.name}{suffix}; rename one"
+            )
+        by_name[scan.name] = scan.path
+
+
+def case_name(image: Path) -> str:
+    """A file's name without its image suffix and without a trailing ``_0000``."""
+    lower = image.name.lower()
+    suffix = next((known for known in IMAGE_SUFFIXES if lower.endswith(known)), image.suffix)
+    stem = image.name[: len(image.name) - len(suffix)]
+    return stem.removesuffix(_CHANNEL_SUFFIX)
+
+
+def _image(path: Path) -> Scan:
+    return Scan(path, case_name(path))
+
+
+def _scans_of_folder(folder: Path) -> list[Scan]:
+    if not folder.is_dir():
+        return []
+    images = sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file() and not path.name.startswith(".") and path.name.lower().endswith(IMAGE_SUFFIXES)
+    )
+    studies = studies_below(folder)
+    if folder in studies and images:
+        logger.warning(
+            "%s: a DICOM series; %s beside its slices left out (give it by itself to segment it)",
+            folder,
+            images[0].name if len(images) == 1 else f"{images[0].name} and {len(images) - 1} more images",
+        )
+        images = []
+    folders = _scan_folders(folder, studies, split=bool(images))
+    found = [*map(_image, images), *(Scan(one, _folder_name(one, folder), is_dicom=True) for one in folders)]
+    return sorted(found, key=lambda scan: scan.name)
+
+
+def _scan_folders(folder: Path, studies: dict[Path, str], *, split: bool = False) -> list[Path]:
+    """The folders that are one scan each.
+
+    Args:
+        folder: where to look.
+        studies: folders with slices directly in them, all at or below ``folder``, and their studies.
+        split: whether ``folder`` itself can't be the scan, unless slices lie in it.
+    """
+    if folder in studies or (len(set(studies.values())) == 1 and not split):
+        return [folder]
+    parts: dict[Path, dict[Path, str]] = {}
+    for path, study in studies.items():
+        parts.setdefault(folder / path.relative_to(folder).parts[0], {})[path] = study
+    return [scan for part, within in parts.items() for scan in _scan_folders(part, within)]
+
+
+def _folder_name(folder: Path, source: Path) -> str:
+    if folder == source:
+        return source.resolve().name or "scan"
+    return "_".join(folder.relative_to(source).parts)
