@@ -11,6 +11,7 @@ import numpy.typing as npt
 from mixcl_auto.engines.process_pool import run_tasks
 from mixcl_auto.errors import DataError, MixCLError
 from mixcl_auto.io.case_files import read_case_image, read_case_labels
+from mixcl_auto.io.images import from_ras, ras_shape, to_ras
 from mixcl_auto.io.intensity_statistics import intensity_statistics, label_counts, quantile_sketch
 from mixcl_auto.io.itk import FileContent
 from mixcl_auto.io.voxel_values import image_values, label_values
@@ -50,7 +51,9 @@ def inspect_case(dataset: str, case: RawCase) -> CaseInspection:
     if case.label is None:
         problems["label"] = "the case has no label map; every case needs one: give it, or remove the case"
     labels = _labels(label, case.label, problems)
-    facts = {} if image is None else _image_facts(image_values(image.values_ijk), labels)
+    facts = (
+        {} if image is None else _image_facts(image_values(image.values_ijk), _on_axes(labels, label, image))
+    )
     return CaseInspection(
         dataset=dataset,
         case=case.id,
@@ -102,6 +105,16 @@ def _labels(content: FileContent | None, path: Path | None, problems: dict[str, 
     except DataError as problem:
         problems[str(path)] = str(problem).removeprefix(f"{path}: ")
         return None
+
+
+def _on_axes(labels: Array | None, label: FileContent | None, image: FileContent) -> Array | None:
+    """Labels in the order of their image's axes: a series and a label map drawn on it may differ in that."""
+    if labels is None or label is None or label.geometry.orientation == image.geometry.orientation:
+        return labels
+    labels_ras = to_ras(labels, label.geometry, contiguous=False)
+    if labels_ras.shape != ras_shape(image.geometry):
+        return labels
+    return from_ras(labels_ras, image.geometry).transpose(2, 1, 0)
 
 
 def _notes(*files: tuple[Path | None, FileContent | None]) -> dict[str, str]:

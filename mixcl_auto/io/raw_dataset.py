@@ -147,7 +147,8 @@ def _channel_name(document: DatasetDocument, path: Path) -> str:
     channels = document.channel_names or document.modality or {"0": "CT"}
     if len(channels) != 1:
         raise DataError(
-            f"{path}: one channel is supported, got {len(channels)}: {', '.join(channels.values())}"
+            f"{path}: one channel is supported, got {len(channels)}: {', '.join(channels.values())}; keep "
+            "one of them, and its files"
         )
     return next(iter(channels.values()))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mixcl_auto.io.images import corners_mm, ras_shape
 from mixcl_auto.records.case import Geometry, RawDataset
 from mixcl_auto.records.finding import Finding
 from mixcl_auto.records.inspection import CaseInspection
@@ -26,19 +27,18 @@ _NORMALISED_RANGE = 30.0
 def files_are_readable(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
     """Missing, empty, truncated or unreadable files; axes, channels and label values that can't be used."""
     for file, message in found.problems.items():
-        name = f"{Path(file).name}: " if Path(file).name != file else ""
-        yield _finding("error", found, name + message, file)
+        yield _finding("error", found, _located(file, message), file)
 
 
 def reading_was_sure(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
     """Where a reader had to choose or to guess, a human should look: series, orientations."""
     for file, note in found.notes.items():
-        yield _finding("warning", found, f"{Path(file).name}: {note}", file)
+        yield _finding("warning", found, _located(file, note), file)
 
 
 def shapes_agree(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
     """The label map has as many voxels as its image, along every axis."""
-    if found.image and found.label and found.image.geometry.size != found.label.geometry.size:
+    if found.image and found.label and not _as_many_voxels(found.image.geometry, found.label.geometry):
         image, label = found.image.geometry.size, found.label.geometry.size
         message = (
             f"the label map has {_times(label)} voxels, its image {_times(image)}; give the matching pair"
@@ -47,18 +47,24 @@ def shapes_agree(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding
 
 
 def grids_agree(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
-    """Spacing, origin and direction of the label map are its image's; rounding in the header is forgiven."""
-    if not (found.image and found.label) or found.image.geometry.size != found.label.geometry.size:
+    """Spacing, origin and direction of the label map are its image's; rounding in the header is forgiven.
+
+    So is another order of the axes in the file, as a series and the label map of its NIfTI have.
+    """
+    if not (found.image and found.label) or not _as_many_voxels(found.image.geometry, found.label.geometry):
         return
     image, label = found.image.geometry, found.label.geometry
+    if _same_voxels_in_another_order(image, label):
+        return
     for what, values, misfit in _misfits_voxels(image, label):
         if misfit > _WARNING_VOXELS:
             message = f"{what} {values} differ, by up to {misfit:.3g} voxels within the scan"
+            is_off = misfit > _ERROR_VOXELS
             advice = (
-                "; write the image's header to the label map" if misfit > _ERROR_VOXELS else " (rounding?)"
+                "write the image's header to the label map" if is_off else "nothing to do if it is rounding"
             )
-            severity = "error" if misfit > _ERROR_VOXELS else "warning"
-            yield _finding(severity, found, message + advice, found.label.path)
+            severity = "error" if is_off else "warning"
+            yield _finding(severity, found, f"{message}; {advice}", found.label.path)
 
 
 def values_are_finite(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
@@ -164,6 +170,15 @@ CASE_CHECKS: tuple[CaseCheck, ...] = (
 )
 
 
+def _as_many_voxels(image: Geometry, label: Geometry) -> bool:
+    return ras_shape(image) == ras_shape(label)
+
+
+def _same_voxels_in_another_order(image: Geometry, label: Geometry) -> bool:
+    apart_mm = np.abs(corners_mm(image) - corners_mm(label)).max()
+    return image.orientation != label.orientation and apart_mm <= _ERROR_VOXELS * min(image.spacing_mm)
+
+
 def _misfits_voxels(image: Geometry, label: Geometry) -> Iterator[tuple[str, str, float]]:
     """What differs, both values, and how far apart it puts a voxel of the scan, in voxels."""
     voxel_mm = np.array(image.spacing_mm)
@@ -175,6 +190,12 @@ def _misfits_voxels(image: Geometry, label: Geometry) -> Iterator[tuple[str, str
     yield "origins", f"({_list(label.origin_mm)} and {_list(image.origin_mm)} mm)", float(origin)
     turn = np.abs(np.subtract(image.direction, label.direction)).max() * extent_mm / voxel_mm.min()
     yield "directions", f"({label.orientation} and {image.orientation})", float(turn)
+
+
+def _located(file: str, message: str) -> str:
+    """The message after the file's name and folder; what is no path has none."""
+    path = Path(file)
+    return message if path.name == file else f"{path.parent.name}/{path.name}: {message}"
 
 
 def _finding(severity: str, found: CaseInspection, message: str, file: str) -> Finding:
