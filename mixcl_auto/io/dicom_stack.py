@@ -25,6 +25,8 @@ DIRECTION_TOLERANCE = 1e-3
 """A quarter of a millimetre at the border of a 500 mm field of view."""
 SPACING_TOLERANCE = 1e-3
 """Relative: half a pixel over 512 of them."""
+SPACING_DECIMALS = 6
+"""A spacing of 13 mm is not 12.999999999999856 because it was computed; a nanometre is no matter."""
 
 
 def in_order(slices: Sequence[Slice]) -> list[Slice]:
@@ -46,7 +48,7 @@ def stack_geometry(ordered: Sequence[Slice], *, even: bool) -> Geometry:
     x, y, z = first.position_mm
     return make_geometry(
         size=(*first.size, len(ordered)),
-        spacing_mm=(*first.spacing_mm, thickness or first.thickness_mm),
+        spacing_mm=(*first.spacing_mm, round(thickness, SPACING_DECIMALS) or first.thickness_mm),
         origin_mm=(x, y, z),
         direction=tuple(float(value) for value in axes.T.ravel()),
     )

@@ -80,6 +80,16 @@ def test_unusable_files_are_noted_without_an_exception(case):
     assert "whole numbers" in found.problems[str(case.label)]
 
 
+@pytest.mark.parametrize("orientation", ["RAS", "LAS", "PIR", "SLP"])
+def test_a_label_map_with_its_axes_in_another_order_marks_the_same_voxels(case, orientation):
+    before = inspect_case("D", case)
+    labels = sitk.DICOMOrient(sitk.ReadImage(str(case.label)), orientation)
+    sitk.WriteImage(labels, str(case.label))
+    found = inspect_case("D", case)
+    assert found.label.geometry.orientation == orientation
+    assert (found.foreground, found.label_voxels) == (before.foreground, before.label_voxels)
+
+
 def test_shapes_that_differ_leave_no_foreground(case):
     write(case.label, np.ones((4, 5, 7), np.uint8))
     found = inspect_case("D", case)
