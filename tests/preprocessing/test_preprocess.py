@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from mixcl_auto.io.plans import write_fingerprint
 from mixcl_auto.io.raw_dataset import find_dataset
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.planning.plan import make_plan, save_planned
-from mixcl_auto.preprocessing.preprocess import cached_cases, preprocess_datasets
+from mixcl_auto.preprocessing import preprocess
+from mixcl_auto.preprocessing.preprocess import cached_cases, preprocess_case, preprocess_datasets
 from mixcl_auto.records.machine import Machine
 from mixcl_auto.records.record import content_hash
 from mixcl_auto.transforms.weight_map import decode_distance, distance_to_boundary
@@ -228,6 +231,23 @@ def test_a_failed_case_is_named_with_its_cause_and_the_others_are_done(project, 
     assert (failure.severity, failure.dataset, failure.case) == ("error", "D", "b")
     assert message in failure.message
     assert [project.case_folder(name).is_dir() for name in "abc"] == [True, False, True]
+
+
+def die_at_b(task):
+    """Be killed in the middle of a case, as by the system when memory runs out."""
+    if task.case.id == "b":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return preprocess_case(task)
+
+
+def test_a_killed_worker_names_its_case_and_the_others_are_done(project, monkeypatch):
+    monkeypatch.setattr(preprocess, "preprocess_case", die_at_b)
+    (failure,) = project.preprocess(jobs=2)
+    assert (failure.dataset, failure.case) == ("D", "b")
+    assert "the worker process died without a message (killed, perhaps for lack of memory)" in failure.message
+    assert [project.case_folder(name).is_dir() for name in "abc"] == [True, False, True]
+    monkeypatch.undo()
+    assert project.preprocess() == []
 
 
 def test_a_cached_case_whose_file_changed_since_is_not_passed_over(project):

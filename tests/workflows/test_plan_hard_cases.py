@@ -1,10 +1,8 @@
-"""Data and machines at the limits: nothing labelled, few patients, files that vanish, no disk, no memory."""
+"""Data and machines at the limits: nothing labelled, few patients, files that change, no disk, no memory."""
 
 import json
 import logging
-import os
 import shutil
-import signal
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,11 +14,9 @@ import SimpleITK
 
 import mixcl_auto
 from mixcl_auto.errors import DataError, PlanError, RunError
+from mixcl_auto.io.inspection import inspect_datasets
 from mixcl_auto.io.plans import read_plan
 from mixcl_auto.io.workspace import Workspace
-from mixcl_auto.preprocessing import preprocess
-from mixcl_auto.preprocessing.preprocess import CaseTask
-from mixcl_auto.records.case import CachedCase
 from mixcl_auto.records.finding import Finding
 from mixcl_auto.records.machine import Machine
 from mixcl_auto.workflows import plan_and_preprocess as workflow
@@ -176,26 +172,6 @@ def test_trainers_name_the_case_that_failed_and_what_to_do(
             call()
 
 
-def die_at(case: str, task: CaseTask) -> CachedCase:
-    """Be killed in the middle of a case, as by the system when memory runs out."""
-    if task.case.id == case:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return preprocess.preprocess_case(task)
-
-
-def test_a_killed_worker_names_its_case_and_the_others_are_cached(
-    phantom_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(preprocess, "preprocess_case", partial(die_at, "pool_liver_001"))
-    done = prepare(phantom_workspace, jobs=2)
-    (failure,) = done.failures
-    assert (failure.dataset, failure.case) == ("Pool_Liver", "pool_liver_001")
-    assert "the worker process died without a message (killed, perhaps for lack of memory)" in failure.message
-    assert len(list(phantom_workspace.preprocessed.rglob("case.json"))) == 8
-    monkeypatch.undo()
-    assert prepare(phantom_workspace).failures == ()
-
-
 def fake_disk(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
     monkeypatch.setattr(workflow.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
 
@@ -234,6 +210,7 @@ def test_as_many_cases_at_once_as_the_memory_holds(
     machine = Machine(cores=3, physical_cores=3, memory_gb=0.9)
     monkeypatch.setattr(workflow, "describe_machine", lambda: machine)
     monkeypatch.setattr(workflow, "available_cores", lambda: 3)
+    monkeypatch.setattr(workflow, "inspect_datasets", lambda datasets, **options: inspect_datasets(datasets))
     with caplog.at_level(logging.INFO, "mixcl_auto"):
         done = prepare(phantom_workspace, jobs=None, plan_only=True)
     assert "preprocessing 2 at once: the memory holds no more" in caplog.text
