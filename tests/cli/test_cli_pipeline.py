@@ -64,15 +64,6 @@ def test_a_case_that_fails_in_preprocessing_is_named_and_the_exit_code_is_1(
     assert "1 case could not be preprocessed; the others are done" in result.stderr
 
 
-def test_validate_exits_with_1_on_errors_only(copied_phantoms: Workspace) -> None:
-    assert run(copied_phantoms, "validate", "--jobs", "1").exit_code == 0
-    next((copied_phantoms.raw_data / "Pool_Liver" / "labelsTr").iterdir()).unlink()
-    result = run(copied_phantoms, "validate", "-d", "Pool_Liver", "--jobs", "1")
-    assert result.exit_code == 1
-    assert "1 error," in result.stdout
-    assert str(copied_phantoms.validation) in result.stdout
-
-
 def test_finetune_prints_dice_per_organ(fine_tuned: tuple[Workspace, Result]) -> None:
     _, result = fine_tuned
     assert result.exit_code == 0, result.output

@@ -4,8 +4,12 @@ import pytest
 from faults_page import documented, find, resource_rows, rows_of
 from large_scans import MACHINES
 from planted_faults import FAULTS
-from sound_raw_data import RawData, write_sound_raw_data
+from sound_raw_data import SPACING_MM, RawData, write_sound_raw_data
 
+from mixcl_auto.io.case_cache import open_case
+from mixcl_auto.io.workspace import Workspace
+from mixcl_auto.records.record import content_hash
+from mixcl_auto.workflows.plan_and_preprocess import plan_and_preprocess
 from mixcl_auto.workflows.validate import validate
 
 PLANTS = {fault: plant for faults in FAULTS.values() for fault, plant in faults.items()}
@@ -68,13 +72,17 @@ def test_findings_of_one_dataset_are_not_hidden_by_another_that_can_not_be_read(
     assert (alone.severity, alone.dataset, alone.check) == ("error", "Pool", "description_is_usable")
 
 
-def test_names_in_any_script_and_with_spaces_pass(sound, tmp_path):
-    workspace = tmp_path / "Arbeits platz äöü"
-    shutil.copytree(sound, workspace)
-    raw_data = RawData(workspace / "raw_data")
+def test_names_in_any_script_and_with_spaces_pass_and_can_be_preprocessed(sound, tmp_path, tiny_edits):
+    workspace = Workspace(tmp_path / "Arbeits platz äöü")
+    shutil.copytree(sound, workspace.root)
+    raw_data = RawData(workspace.raw_data)
     for dataset in ("Pool", "Target"):
         raw_data.image("b", dataset).rename(raw_data.image("Größe 肝 b", dataset))
         raw_data.label("b", dataset).rename(raw_data.label("Größe 肝 b", dataset))
     (raw_data.folder / "Pool").rename(raw_data.folder / "Bauch CT ü")
     checked = validate(workspace, jobs=1)
     assert (checked.findings, checked.datasets) == ((), ("Bauch CT ü", "Target"))
+    done = plan_and_preprocess(workspace, preset="tiny", spacing=SPACING_MM, edits=tiny_edits, jobs=1)
+    assert done.failures == ()
+    folder = workspace.cached_case("Bauch CT ü", content_hash(done.plan.preprocess), "Größe 肝 b")
+    assert open_case(folder).record.id == "Größe 肝 b"
