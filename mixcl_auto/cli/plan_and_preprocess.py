@@ -109,8 +109,6 @@ def plan_and_preprocess(
         progress=open_progress(),
     )
     click.echo(f"The plan is {done.path}")
-    if done.kept is not None:
-        click.echo(f"Another plan was there; it is kept as {done.kept}")
     for failure in done.failures:
         click.echo(f"Error: {failure.dataset}, {failure.case}: {failure.message}", err=True)
     if done.failures:

@@ -76,7 +76,7 @@ def plan_and_preprocess(
         pretrain: datasets to pre-train on, whatever their ``role``.
         target: datasets to fine-tune on, whatever their ``role``.
         edits: ``section.key=value``, applied to the plan.
-        jobs: cases at once; as many as there are cores if absent.
+        jobs: cases at once; as many as cores and memory allow if absent.
         plan_only: leave the cache as it is.
         skip_invalid: leave cases with errors out instead of stopping; the plan says so.
         on_findings: told of the checks' findings, before an error stops the work.
@@ -116,6 +116,8 @@ def plan_and_preprocess(
         findings=findings,
     )
     path, kept = space.plan(name), save_planned(space, name, planned)
+    if kept is not None:
+        logger.info("another plan was there; it is kept as %s", kept)
     if on_plan is not None:
         on_plan(planned.plan)
     resources, jobs = judge_resources(space, planned, chosen, machine, jobs)
@@ -183,7 +185,7 @@ def refuse_errors(workspace: Workspace, findings: Sequence[Finding]) -> None:
         first = ", ".join(part for part in (errors[0].dataset, errors[0].case) if part)
         of_datasets = [found.dataset for found in errors if found.case is None]
         remedy = "correct them, or " + (
-            f"take {', '.join(dict.fromkeys(of_datasets))} out of raw_data"
+            f"take {', '.join(dict.fromkeys(of_datasets))} out of raw_data, or name the others with -d"
             if of_datasets
             else "leave the cases that have one out with --skip-invalid"
         )

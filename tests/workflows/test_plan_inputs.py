@@ -74,14 +74,18 @@ def test_a_role_does_not_choose_a_dataset(phantom_workspace: Workspace) -> None:
         plan_only(phantom_workspace, datasets=["Pool_Liver"], pretrain=["Pool_Kidneys"])
 
 
-def test_a_plan_edited_by_hand_is_kept_beside_the_new_one(phantom_workspace: Workspace) -> None:
+def test_a_plan_edited_by_hand_is_kept_beside_the_new_one(
+    phantom_workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
     first = plan_only(phantom_workspace)
     assert first.kept is None
     document = json.loads(first.path.read_text())
     document["finetune"]["iterations"] = 77
     edited = json.dumps(document)
     first.path.write_text(edited)
-    second = plan_only(phantom_workspace)
+    with caplog.at_level(logging.INFO, "mixcl_auto"):
+        second = plan_only(phantom_workspace)
+    assert f"another plan was there; it is kept as {second.kept}" in caplog.text
     assert second.kept == phantom_workspace.plans / "plan.before.json"
     assert second.kept.read_text() == edited
     assert read_plan(second.path) == first.plan
