@@ -19,6 +19,7 @@ from mixcl_auto.io.dicom import choose_series, read_series
 from mixcl_auto.io.dicom_files import is_dicom_file
 from mixcl_auto.io.files import check_readable, file_sha256, replacing
 from mixcl_auto.io.itk import Array, FileContent, header_geometry, itk_errors, sitk
+from mixcl_auto.io.metaimage import check_compressed, is_metaimage
 from mixcl_auto.io.nifti import compress, is_nifti, nifti_values
 from mixcl_auto.io.nifti_header import check_header, header_note
 from mixcl_auto.io.voxel_values import image_values, label_values
@@ -27,6 +28,7 @@ from mixcl_auto.records.case import Geometry
 _TOWARDS_POSITIVE = "RAS"
 _TOWARDS_NEGATIVE = "LPI"
 _COPY_BLOCK = (64, 16)
+_PAIR_ENDINGS = (".hdr", ".img", ".img.gz")
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,11 @@ def _check_file(path: Path) -> None:
         )
     if is_nifti(path):
         check_header(path)
+    if path.name.lower().endswith(_PAIR_ENDINGS):
+        raise DataError(
+            f"{path}: pairs of .hdr and .img are not read, since ITK fills a truncated one with zeros; "
+            "convert them to .nii.gz"
+        )
 
 
 def _check_axes(size: tuple[int, ...], channels: int, path: Path) -> None:
@@ -213,6 +220,8 @@ def _check_axes(size: tuple[int, ...], channels: int, path: Path) -> None:
 
 
 def _itk_values(path: Path, geometry: Geometry) -> Array:
+    if is_metaimage(path):
+        check_compressed(path)
     with itk_errors(path, "read"):
         values: Array = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
     return values.reshape(geometry.size[::-1]).transpose(2, 1, 0)

@@ -62,6 +62,23 @@ def truncate_nrrd(d: RawData) -> None:
     d.list_case(path)
 
 
+def damage_mha(d: RawData) -> None:
+    path = d.image().with_name("a.mha")
+    sitk.WriteImage(sitk.GetImageFromArray(scan()), str(path), useCompression=True)
+    data = bytearray(path.read_bytes())
+    data[-200] ^= 255
+    path.write_bytes(data)
+    d.image().unlink()
+    d.list_case(path)
+
+
+def write_pair(d: RawData) -> None:
+    path = d.image().with_name("a.hdr")
+    write(path, scan())
+    d.image().unlink()
+    d.list_case(path)
+
+
 def lose_voxels_of_mhd(d: RawData) -> None:
     path = d.image().with_name("a.mhd")
     write(path, scan())
@@ -158,6 +175,8 @@ FAULTS: dict[str, dict[str, Plant]] = {
         "DICOM file named .nii.gz": write_dicom_file,
         "compressed file named .nii": lambda d: d.list_case(d.image().rename(d.image().with_name("a.nii"))),
         "truncated NRRD": truncate_nrrd,
+        "damaged bytes in a compressed MetaImage": damage_mha,
+        "a pair of .hdr and .img": write_pair,
         "header without its file of voxels (.mhd)": lose_voxels_of_mhd,
         "two axes": write_slice,
         "four axes": write_phases,
