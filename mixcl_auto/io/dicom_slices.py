@@ -15,6 +15,9 @@ from mixcl_auto.errors import DataError
 from mixcl_auto.io.dicom_files import DICOM_SUFFIXES, SLICE_CLASSES, files_below, sop_class_of
 from mixcl_auto.io.itk import itk_errors, sitk
 
+_RIGHT_ANGLE_TOLERANCE = 0.01
+"""Of scalar products: directions are sometimes written with two decimals."""
+
 
 @dataclass(frozen=True)
 class Slice:
@@ -133,9 +136,8 @@ def _fault(
 
 
 def _at_right_angles(axes: tuple[float, ...]) -> bool:
-    """Up to the rounding of directions that are written with few digits."""
     i, j = np.reshape(axes, (2, 3))
-    return bool(np.allclose([i @ i, j @ j, i @ j], [1, 1, 0], atol=1e-2))
+    return max(abs(i @ i - 1), abs(j @ j - 1), abs(i @ j)) <= _RIGHT_ANGLE_TOLERANCE
 
 
 def _numbers(reader: Any, key: str, count: int) -> tuple[float, ...] | None:

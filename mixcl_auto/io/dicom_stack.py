@@ -7,7 +7,6 @@ write them.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,26 +79,24 @@ def stack_problem(ordered: Sequence[Slice], root: Path) -> str | None:
 
 def _odd_slice(ordered: Sequence[Slice], root: Path) -> str | None:
     """A slice that differs from most others in size, pixel spacing or orientation."""
-
-    def spacing_differs(a: Any, b: Any) -> bool:
-        return not np.allclose(a, b, rtol=SPACING_TOLERANCE, atol=0)
-
-    def axes_differ(a: Any, b: Any) -> bool:
-        return not np.allclose(a, b, rtol=0, atol=DIRECTION_TOLERANCE)
-
-    checks: list[tuple[str, Callable[[Slice], Any], Callable[[Any, Any], bool]]] = [
-        ("columns and rows", lambda found: found.size, lambda a, b: bool(a != b)),
-        ("pixel spacing (mm)", lambda found: found.spacing_mm, spacing_differs),
-        ("orientation", lambda found: found.axes, axes_differ),
-    ]
-    for what, of, differ in checks:
-        usual = Counter(of(found) for found in ordered).most_common(1)[0][0]
-        odd = [found for found in ordered if differ(of(found), usual)]
-        if odd:
+    checks: tuple[tuple[str, Callable[[Slice], tuple[float, ...]], float], ...] = (
+        ("columns and rows", lambda found: found.size, 0),
+        (
+            "pixel spacing (mm)",
+            lambda found: found.spacing_mm,
+            SPACING_TOLERANCE * min(ordered[0].spacing_mm),
+        ),
+        ("orientation", lambda found: found.axes, DIRECTION_TOLERANCE),
+    )
+    for what, of, tolerance in checks:
+        values = [of(found) for found in ordered]
+        usual = Counter(values).most_common(1)[0][0]
+        odd = np.flatnonzero(np.abs(np.subtract(values, usual)).max(axis=1) > tolerance)
+        if odd.size:
+            name, value = _name(ordered[odd[0]], root), _values(values[odd[0]])
             return (
-                f"its slices differ in {what}: {_name(odd[0], root)} has {_values(of(odd[0]))}, most others "
-                f"{_values(usual)}{_more(len(odd) - 1, 'slice')}; remove what is not of this scan, or export "
-                "its series again"
+                f"its slices differ in {what}: {name} has {value}, most others {_values(usual)}"
+                f"{_more(odd.size - 1, 'slice')}; remove what is not of this scan, or export its series again"
             )
     return None
 
