@@ -85,23 +85,21 @@ def _is_recipe(path: Path, plan: Plan) -> bool:
 
 
 def write_fingerprint(workspace: Workspace, fingerprint: DatasetFingerprint) -> str:
-    """Write a dataset's fingerprint.
+    """Write a dataset's fingerprint; another one is kept beside it, for the plans that rest on that.
 
     Returns:
         Its content hash, for the plan.
     """
-    write_text(workspace.fingerprint(fingerprint.dataset), fingerprint.to_json())
-    return content_hash(fingerprint)
+    return _write_named(workspace.fingerprint(fingerprint.dataset), fingerprint)
 
 
 def write_split(workspace: Workspace, split: DatasetSplit) -> str:
-    """Write a dataset's folds.
+    """Write a dataset's folds; others are kept beside them, as fingerprints are.
 
     Returns:
         Their content hash, for the plan.
     """
-    write_text(workspace.split(split.dataset), split.to_json())
-    return content_hash(split)
+    return _write_named(workspace.split(split.dataset), split)
 
 
 def read_fingerprint(workspace: Workspace, dataset: DatasetPlan) -> DatasetFingerprint:
@@ -126,7 +124,27 @@ def read_split(workspace: Workspace, dataset: DatasetPlan) -> DatasetSplit:
     return _read_named(workspace.split(dataset.name), DatasetSplit, dataset.split)
 
 
+def _write_named(path: Path, record: Record) -> str:
+    if path.is_file():
+        before = path.read_bytes()
+        try:
+            kept = _earlier(path, content_hash(type(record).from_json(before.decode(), source=str(path))))
+        except (MixCLError, UnicodeDecodeError):
+            kept = None  # no plan can rest on a malformed file
+        if kept is not None and not kept.is_file():
+            write_text(kept, before.decode())
+    write_text(path, record.to_json())
+    return content_hash(record)
+
+
+def _earlier(path: Path, record_hash: str) -> Path:
+    """Where what a later planning replaced is kept."""
+    return path.with_name(f"{path.stem}.{record_hash}.json")
+
+
 def _read_named(path: Path, kind: type[AnyRecord], expected: str) -> AnyRecord:
+    kept = _earlier(path, expected)
+    path = kept if kept.is_file() else path
     text = read_text(path, what="file of the plan", remedy=_PLAN_AGAIN)
     record = kind.from_json(text, source=str(path), error=PlanError)
     if (found := content_hash(record)) != expected:

@@ -81,12 +81,35 @@ def test_fingerprints_and_splits_come_back_by_their_hash(workspace):
 
 def test_a_changed_file_is_named(workspace):
     planned = dataset(write_fingerprint(workspace, FINGERPRINT), write_split(workspace, SPLIT))
-    write_split(workspace, SPLIT.model_copy(update={"seed": 1}))
+    workspace.split("D").write_text(SPLIT.model_copy(update={"seed": 1}).to_json())
     with pytest.raises(PlanError, match=r"splits/D\.json: the file changed after the plan was made"):
         read_split(workspace, planned)
-    write_fingerprint(workspace, FINGERPRINT.model_copy(update={"median_shape": (9, 9, 9)}))
+    workspace.fingerprint("D").write_text(
+        FINGERPRINT.model_copy(update={"median_shape": (9, 9, 9)}).to_json()
+    )
     with pytest.raises(PlanError, match=r"fingerprints/D\.json: the file changed"):
         read_fingerprint(workspace, planned)
+
+
+def test_an_earlier_plan_keeps_its_fingerprint_and_folds_when_a_later_one_has_others(workspace):
+    earlier = dataset(write_fingerprint(workspace, FINGERPRINT), write_split(workspace, SPLIT))
+    other_fingerprint = FINGERPRINT.model_copy(update={"median_shape": (9, 9, 9)})
+    other_split = SPLIT.model_copy(update={"seed": 1})
+    later = dataset(write_fingerprint(workspace, other_fingerprint), write_split(workspace, other_split))
+    assert (read_fingerprint(workspace, earlier), read_split(workspace, earlier)) == (FINGERPRINT, SPLIT)
+    assert (read_fingerprint(workspace, later), read_split(workspace, later)) == (
+        other_fingerprint,
+        other_split,
+    )
+    assert dataset(write_fingerprint(workspace, FINGERPRINT), write_split(workspace, SPLIT)) == earlier
+    assert read_split(workspace, later) == other_split
+
+
+def test_a_malformed_file_is_replaced(workspace):
+    workspace.split("D").parent.mkdir(parents=True)
+    workspace.split("D").write_bytes(b"\xff{")
+    planned = dataset(split=write_split(workspace, SPLIT))
+    assert read_split(workspace, planned) == SPLIT
 
 
 def test_a_pool_dataset_has_no_folds(workspace):
