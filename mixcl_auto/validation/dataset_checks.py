@@ -169,10 +169,10 @@ def _further_channel(dataset: str, case: str, path: Path) -> Finding:
 def _unused(dataset: RawDataset, folder: str, names: Sequence[str], *, is_scan: bool) -> Finding:
     some = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     if not is_scan:
-        message = f"{folder}: no case uses {some}; this is only said in case that something is misnamed"
+        message = f"{folder}: no case uses {some}; nothing to do, unless a case's file is misnamed"
         return Finding(severity="warning", dataset=dataset.name, message=message)
     kind = "_0000" if folder == "imagesTr" else ""
-    example = dataset.cases[0].image.name.partition("_0000")[2] or ".nii.gz"
+    example = dataset.cases[0].image.name.rpartition("_0000")[2]
     message = (
         f"{folder}: no case uses {some}: files here are named <case>{kind}{example}; rename or convert them, "
         "or move them away"
