@@ -23,7 +23,7 @@ class CaseEntry(Record):
     image: Path
     label: Path | None = None
     patient: str | None = None
-    series: str | None = None
+    series: str | None = Field(default=None, coerce_numbers_to_str=True)
     label_flips: str | None = Field(default=None, pattern="^i?j?k?$")
 
 

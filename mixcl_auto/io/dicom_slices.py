@@ -137,7 +137,7 @@ def _fault(
 
 def _at_right_angles(axes: tuple[float, ...]) -> bool:
     i, j = np.reshape(axes, (2, 3))
-    return max(abs(i @ i - 1), abs(j @ j - 1), abs(i @ j)) <= _RIGHT_ANGLE_TOLERANCE
+    return bool(max(abs(i @ i - 1), abs(j @ j - 1), abs(i @ j)) <= _RIGHT_ANGLE_TOLERANCE)
 
 
 def _numbers(reader: Any, key: str, count: int) -> tuple[float, ...] | None:

@@ -97,4 +97,5 @@ def test_template_is_a_dataset_as_soon_as_its_files_are_there(tmp_path: Path, na
 
 def test_templates_cases_are_grouped_by_patient() -> None:
     dataset = read_raw_dataset(ROOT / "raw_data_template" / "Example_Cases")
-    assert [case.patient for case in dataset.cases] == ["A", "A", "B"]
+    assert [case.patient for case in dataset.cases] == ["A", "A", "B", "C"]
+    assert [case.series for case in dataset.cases] == [None, None, None, "3"]

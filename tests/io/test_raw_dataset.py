@@ -44,11 +44,14 @@ def test_listed_cases_point_at_files_where_they_lie(tmp_path):
     cases = [
         {"id": "scan 1", "image": "../x/i.nrrd", "label": str(tmp_path / "l.nrrd"), "patient": "Zoë"},
         {"id": "scan 2", "image": "y.nrrd"},
+        {"id": "scan 3", "image": "dicom", "series": 3},
+        {"id": "scan 4", "image": "dicom", "series": "1.2.840.3"},
     ]
     dataset = read_raw_dataset(make(tmp_path / "D", {"cases": cases}))
     assert dataset.cases[0].image == tmp_path / "D" / "../x/i.nrrd"
     assert dataset.cases[0].label == tmp_path / "l.nrrd"
-    assert [case.patient for case in dataset.cases] == ["Zoë", "scan 2"]
+    assert [case.patient for case in dataset.cases] == ["Zoë", "scan 2", "scan 3", "scan 4"]
+    assert [case.series for case in dataset.cases] == [None, None, "3", "1.2.840.3"]
     assert dataset.cases[1].label is None
 
 
