@@ -16,7 +16,14 @@ from mixcl_auto.planning.intensity import (
     choose_intensity_step,
     choose_window,
 )
-from mixcl_auto.planning.memory import choose_batch_size
+from mixcl_auto.planning.memory import (
+    Measure,
+    StepMemory,
+    choose_batch_size,
+    choose_budget,
+    memory_warning,
+    shrink_patch,
+)
 from mixcl_auto.planning.presets import load_preset
 from mixcl_auto.planning.split import make_split
 from mixcl_auto.planning.warnings import (
@@ -74,9 +81,11 @@ def make_plan(
     window: Request = None,
     edits: Iterable[str] = (),
     left_out: LeftOut | None = None,
+    memory_gb: float | None = None,
+    measure: Measure | None = None,
     findings: Sequence[Finding] = (),
 ) -> Planned:
-    """Plan a project. Pure: the same data, machine and wishes give the same plan.
+    """Plan a project. Pure but for ``measure``: the same data, machine and wishes give the same plan.
 
     Args:
         preset: ``paper``, ``balanced`` or ``tiny``.
@@ -87,6 +96,9 @@ def make_plan(
         window: ``auto``, or low and high in HU; the preset's where absent.
         edits: ``section.key=value``; a field so set is not settled by its rule.
         left_out: dataset and case to the reason why ``--skip-invalid`` leaves it out.
+        memory_gb: of the device to plan for; that of the smallest GPU or of the machine where absent.
+        measure: takes training steps where estimates of their memory come near the limit; estimates alone
+            decide where absent.
         findings: of validation; the plan passes its warnings on to whoever reads it.
 
     Raises:
@@ -107,11 +119,14 @@ def make_plan(
     )
     draft.set_datasets(datasets, fingerprints, splits, skipped)
     _settle(draft, datasets, fingerprints, splits, machine, spacing, window)
+    budget = choose_budget(machine, memory_gb)
+    _settle_memory(draft, StepMemory(budget, measure) if budget else None)
     warnings = (
         *_warnings(draft.plan, datasets, fingerprints, splits, machine),
+        *draft.warnings,
         *finding_warnings(draft.plan, findings),
     )
-    plan = draft.plan.model_copy(update={"decisions": tuple(draft.decisions), "warnings": warnings})
+    plan = draft.plan.model_copy(update={"decisions": tuple(draft.decisions.values()), "warnings": warnings})
     checked = Plan.model_validate_json(plan.model_dump_json())
     return Planned(checked, fingerprints, splits)
 
@@ -138,7 +153,9 @@ class _Draft:
 
     plan: Plan
     edited: set[str]
-    decisions: list[Decision] = field(default_factory=list)
+    decisions: dict[str, Decision] = field(default_factory=dict)
+    """Field to what was decided last."""
+    warnings: list[str] = field(default_factory=list)
 
     def settle(self, path: str, choice: rules.Choice) -> None:
         """Give a field the value that a rule chose, unless the user has set it."""
@@ -186,8 +203,8 @@ class _Draft:
         self._note(f"splits.{split.dataset}.folds", choice)
 
     def _note(self, path: str, choice: rules.Choice) -> None:
-        self.decisions.append(
-            Decision(field=path, value=_text(choice.value), rule=choice.rule, reason=choice.reason)
+        self.decisions[path] = Decision(
+            field=path, value=_text(choice.value), rule=choice.rule, reason=choice.reason
         )
 
 
@@ -238,12 +255,34 @@ def _settle_trainer(draft: _Draft, section: str, machine: Machine) -> None:
     draft.settle(f"{section}.threads", rules.choose_threads(machine))
     draft.settle(f"{section}.workers", rules.choose_workers(machine))
     draft.keep(f"{section}.precision", "auto: bf16 where the device has it, else fp16 on CUDA, else fp32")
-    preset = getattr(draft.plan, section).batch_size
-    draft.settle(f"{section}.batch_size", choose_batch_size(preset, draft.plan.network, section, machine))
+    draft.keep(f"{section}.batch_size", "global, split over the processes; the memory is not known")
     draft.keep(f"{section}.iterations", "optimiser steps")
     draft.keep(f"{section}.epochs", "passes over the cases")
     draft.keep(f"{section}.learning_rate", "cosine schedule from this rate")
     draft.keep(f"{section}.foreground_fraction", "share of patches centred on a labelled voxel")
+
+
+def _settle_memory(draft: _Draft, memory: StepMemory | None) -> None:
+    """The batches, and a smaller patch where not even one sample fits.
+
+    What the user has set stays, and brings a warning where it does not fit; with both set nothing is
+    measured.
+    """
+    if memory is None:
+        return
+    uses = {"pretrain": draft.plan.pool, "finetune": draft.plan.targets}
+    sections = [section for section, datasets in uses.items() if datasets]
+    if "network.patch_size" not in draft.edited:
+        smaller = shrink_patch(draft.plan, sections, memory)
+        if smaller is not None:
+            draft.settle("network.patch_size", smaller)
+    for section in uses:
+        fixed = {"network.patch_size", f"{section}.batch_size"} <= draft.edited
+        measured = section in sections and not fixed
+        of_section = memory if measured else StepMemory(memory.budget)
+        draft.settle(f"{section}.batch_size", choose_batch_size(draft.plan, section, of_section))
+        warning = memory_warning(draft.plan, section, of_section) if section in sections else None
+        draft.warnings += [warning] if warning else []
 
 
 def _warnings(
