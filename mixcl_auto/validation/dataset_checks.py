@@ -95,7 +95,10 @@ def every_label_occurs(datasets: Sequence[RawDataset], found: Sequence[CaseInspe
         present = {value for case in found if case.dataset == dataset.name for value in case.label_voxels}
         for organ, value in dataset.labels.items():
             if present and value not in present:
-                message = f"{organ} ({value}) is labelled in no case; nothing is learned or scored for it. If it should be there, check the label maps"
+                message = (
+                    f"{organ} ({value}) is labelled in no case; nothing is learned or scored for it. "
+                    "If it should be there, check the label maps"
+                )
                 yield Finding(severity="warning", dataset=dataset.name, message=message)
 
 
