@@ -116,17 +116,21 @@ def _same_positions(ordered: Sequence[Slice], along_mm: Floats, root: Path) -> s
 def _tilt(ordered: Sequence[Slice], along_mm: Floats, sideways_mm: Floats, root: Path) -> str | None:
     """Slices that are shifted sideways by more than half a pixel: all alike (a tilted gantry), or some."""
     limit_mm = 0.5 * min(ordered[0].spacing_mm)
-    if np.abs(sideways_mm).max() <= limit_mm:
-        return None
-    steady_mm = np.outer(along_mm / along_mm[-1], sideways_mm[-1])
-    wandering = np.linalg.norm(sideways_mm - steady_mm, axis=1)
-    if wandering.max() > limit_mm:
-        odd = int(wandering.argmax())
+    half = len(ordered) // 2  # over half the stack: rounded positions say little over one step
+    steps_mm = (along_mm[half:] - along_mm[:-half])[:, None]
+    slope = np.median((sideways_mm[half:] - sideways_mm[:-half]) / steps_mm, axis=0)
+    wandering_mm = sideways_mm - np.outer(along_mm, slope)
+    off_line_mm = np.linalg.norm(wandering_mm - np.median(wandering_mm, axis=0), axis=1)
+    if off_line_mm.max() > limit_mm:
+        odd = int(off_line_mm.argmax())
         return (
-            f"{_name(ordered[odd], root)} ({_place(ordered[odd])}) lies {wandering[odd]:.3g} mm sideways of "
-            "the other slices' line; remove what is not of this scan, or export its series again"
+            f"{_name(ordered[odd], root)} ({_place(ordered[odd])}) lies {off_line_mm[odd]:.3g} mm sideways "
+            "of the other slices' line; remove what is not of this scan, or export its series again"
         )
-    degrees = np.rad2deg(np.arctan2(np.linalg.norm(sideways_mm[-1]), along_mm[-1]))
+    tilt = float(np.linalg.norm(slope))
+    if tilt * along_mm[-1] <= limit_mm:
+        return None
+    degrees = np.rad2deg(np.arctan(tilt))
     return (
         f"the gantry was tilted: its slices are stacked {degrees:.3g} degrees off their normal, which is no "
         "rectangular grid; convert it with a tool that corrects the tilt (dcm2niix does) and give that file"

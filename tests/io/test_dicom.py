@@ -176,6 +176,18 @@ def test_positions_with_one_decimal_are_even(tmp_path, hu):
     assert read_geometry(tmp_path).spacing_mm == pytest.approx((0.8, 0.8, 0.625), abs=0.02)
 
 
+def test_rounded_positions_of_an_oblique_series_are_no_tilt(tmp_path):
+    """Each step seems to go sideways: 0.09 mm along y, written as 0.1 mm or as nothing."""
+    values = np.zeros((4, 4, 120), np.int16)
+    grid = series_geometry(values.shape, spacing_mm=(0.8, 0.8, 2.5), direction=tilted_direction("x", 2.06))
+
+    def round_position(k, dataset):
+        dataset.ImagePositionPatient = [f"{float(value):.1f}" for value in dataset.ImagePositionPatient]
+
+    write_series(tmp_path, values, grid, edit=round_position)
+    assert read_geometry(tmp_path).size == (4, 4, 120)
+
+
 def test_directions_with_four_decimals_are_made_rectangular(tmp_path, hu):
     direction = tilted_direction("x", 17)
 
@@ -428,10 +440,12 @@ def test_gantry_tilt_is_refused_with_its_angle(tmp_path, hu):
     assert "dcm2niix" in message
 
 
-def test_a_slice_that_lies_sideways_is_named(tmp_path, hu, grid):
-    write_series(tmp_path, hu, grid, edit=moved(k3=(4, 0, 0)))
-    assert "slice_0003.dcm (z = -302.5 mm) lies 4 mm sideways of the other slices' line" in problem_of(
-        tmp_path
+@pytest.mark.parametrize("k", [0, 3, 7])
+def test_a_slice_that_lies_sideways_is_named(tmp_path, hu, grid, k):
+    write_series(tmp_path, hu, grid, edit=moved(**{f"k{k}": (4, 0, 0)}))
+    assert (
+        f"slice_000{k}.dcm (z = {-310 + 2.5 * k:g} mm) lies 4 mm sideways of the other slices' line"
+        in problem_of(tmp_path)
     )
 
 
