@@ -61,6 +61,13 @@ if TYPE_CHECKING:
     multiple=True,
     help="Fine-tune on this dataset, whatever its dataset.json says; can be repeated.",
 )
+@click.option(
+    "--memory-gb",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="GB",
+    help="Choose patch and batch for a device with so much memory. [default: that of the smallest GPU, or of "
+    "this machine]",
+)
 @set_option
 @jobs_option
 @click.option("--plan-only", is_flag=True, help="Write the plan, but no cache.")
@@ -76,6 +83,7 @@ def plan_and_preprocess(
     window: Numbers | None,
     pretrain: tuple[str, ...],
     target: tuple[str, ...],
+    memory_gb: float | None,
     edits: tuple[str, ...],
     jobs: int | None,
     plan_only: bool,
@@ -100,6 +108,7 @@ def plan_and_preprocess(
         window=window,
         pretrain=pretrain,
         target=target,
+        memory_gb=memory_gb,
         edits=edits,
         jobs=jobs,
         plan_only=plan_only,

@@ -142,12 +142,21 @@ def choose_budget(machine: Machine, request_gb: float | None) -> Budget | None:
         PlanError: if the user's is no number above 0.
     """
     if request_gb is not None:
-        if not (math.isfinite(request_gb) and request_gb > 0):
-            raise PlanError(f"--memory-gb takes a number of GB above 0, got {request_gb:g}")
-        return Budget(request_gb, "--memory-gb")
+        return Budget(check_memory(request_gb), "--memory-gb")
     if machine.accelerators:
         return Budget(min(gpu.memory_gb for gpu in machine.accelerators), "the smallest GPU")
     return None if machine.memory_gb is None else Budget(machine.memory_gb, "this machine")
+
+
+def check_memory(gb: float) -> float:
+    """The memory that a user asks for.
+
+    Raises:
+        PlanError: if it is no number above 0.
+    """
+    if not (math.isfinite(gb) and gb > 0):
+        raise PlanError(f"--memory-gb takes a number of GB above 0, got {gb:g}")
+    return gb
 
 
 def shrink_patch(plan: Plan, sections: Sequence[str], memory: StepMemory) -> Choice | None:

@@ -19,6 +19,7 @@ from mixcl_auto.planning.intensity import (
 from mixcl_auto.planning.memory import (
     Measure,
     StepMemory,
+    check_memory,
     choose_batch_size,
     choose_budget,
     memory_warning,
@@ -58,7 +59,9 @@ class Planned:
     splits: tuple[DatasetSplit, ...]
 
 
-def check_wishes(preset: str, edits: Iterable[str], *, spacing: Request, window: Request) -> None:
+def check_wishes(
+    preset: str, edits: Iterable[str], *, spacing: Request, window: Request, memory_gb: float | None = None
+) -> None:
     """See that the user's wishes can be met, as far as that does not depend on the data.
 
     Raises:
@@ -69,6 +72,8 @@ def check_wishes(preset: str, edits: Iterable[str], *, spacing: Request, window:
         rules.check_spacing(spacing)
     if window is not None and window != "auto":
         check_window(window)
+    if memory_gb is not None:
+        check_memory(memory_gb)
 
 
 def make_plan(

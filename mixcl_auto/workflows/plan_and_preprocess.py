@@ -24,6 +24,7 @@ from mixcl_auto.records.plan import Plan
 from mixcl_auto.validation.resources import fitting_jobs, resource_findings
 from mixcl_auto.validation.validate import invalid_cases, judge
 from mixcl_auto.workflows.inputs import Folder, is_plain_name, link_raw_data, open_workspace
+from mixcl_auto.workflows.step_memory import step_measure
 from mixcl_auto.workflows.validate import findings_json, read_datasets
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ def plan_and_preprocess(
     window: Wish = None,
     pretrain: Iterable[str] = (),
     target: Iterable[str] = (),
+    memory_gb: float | None = None,
     edits: Iterable[str] = (),
     jobs: int | None = None,
     plan_only: bool = False,
@@ -75,6 +77,7 @@ def plan_and_preprocess(
         window: low and high in HU, or ``auto``; the preset's if absent.
         pretrain: datasets to pre-train on, whatever their ``role``.
         target: datasets to fine-tune on, whatever their ``role``.
+        memory_gb: of the device to plan for; that of the smallest GPU, or of this machine, if absent.
         edits: ``section.key=value``, applied to the plan.
         jobs: cases at once; as many as cores and memory allow if absent.
         plan_only: leave the cache as it is.
@@ -91,7 +94,7 @@ def plan_and_preprocess(
     if not is_plain_name(name):
         raise PlanError(f"a plan can't be called {name!r}: use letters, digits, - and _")
     edits = list(edits)
-    check_wishes(preset, edits, spacing=spacing, window=window)  # before the data are read
+    check_wishes(preset, edits, spacing=spacing, window=window, memory_gb=memory_gb)  # before data are read
     space, machine, names = open_workspace(workspace), describe_machine(), list(datasets)
     if raw_data is not None:
         link_raw_data(space, raw_data, names)
@@ -113,6 +116,8 @@ def plan_and_preprocess(
         window=window,
         edits=edits,
         left_out=left_out,
+        memory_gb=memory_gb,
+        measure=step_measure(progress),
         findings=findings,
     )
     path, kept = space.plan(name), save_planned(space, name, planned)
