@@ -95,6 +95,7 @@ def _read_header(path: Path) -> Slice | None:
     number, axes = header_text(reader, "0020|0011"), _numbers(reader, "0020|0037", 6)
     position, spacing = _numbers(reader, "0020|0032", 3), _numbers(reader, "0028|0030", 2)
     thickness = _numbers(reader, "0018|0050", 1)
+    axes = axes if axes and _at_right_angles(axes) else None
     return Slice(
         path=path,
         series_uid=header_text(reader, "0020|000e"),
@@ -125,7 +126,7 @@ def _fault(
     colours = header_text(reader, "0028|0004")
     if reader.GetNumberOfComponents() != 1 or colours != "MONOCHROME2":
         return f"its pixels are {colours or 'of unknown kind'}, MONOCHROME2 is needed; export the slices so"
-    if position is None or axes is None or not _at_right_angles(axes):
+    if position is None or axes is None:
         return (
             "it does not say where it lies (ImagePositionPatient, ImageOrientationPatient); export the "
             "scanner's own slices"

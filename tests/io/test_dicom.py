@@ -497,6 +497,12 @@ def test_a_slice_unlike_the_others_is_named(tmp_path, hu, grid, tags, message):
     assert message in problem_of(tmp_path)
 
 
+@pytest.mark.parametrize("k", [0, 7])
+def test_directions_of_zeros_are_no_directions(tmp_path, hu, grid, k):
+    write_series(tmp_path, hu, grid, edit=changed(k, ImageOrientationPatient=["0"] * 6))
+    assert f"slice_000{k}.dcm: it does not say where it lies" in problem_of(tmp_path)
+
+
 def test_one_slice_is_no_volume(tmp_path, hu):
     write_series(tmp_path, hu[:, :, :1], series_geometry((12, 10, 1)))
     assert (
