@@ -6,8 +6,7 @@ from pathlib import Path
 
 from mixcl_auto.errors import DataError
 from mixcl_auto.io.dicom import choose_series, series_sha256
-from mixcl_auto.io.files import file_sha256
-from mixcl_auto.io.images import Volume, read_file, read_geometry, volume_of
+from mixcl_auto.io.images import Volume, read_file, read_geometry, source_sha256, volume_of
 from mixcl_auto.io.itk import FileContent
 from mixcl_auto.io.voxel_values import image_values, label_values
 from mixcl_auto.records.case import Geometry, RawCase
@@ -71,18 +70,19 @@ def image_sha256(case: RawCase) -> str | None:
     """Hash of the scan's bytes as a reading reports it; None where it is gone.
 
     Raises:
-        DataError: if a folder no longer holds the series, or holds too little of it.
+        DataError: if a folder no longer holds the series, or holds too little of it, or if a header's voxels
+            are gone.
     """
     if case.image.is_dir():
         return series_sha256(choose_series(case.image, case.series)[0])
-    return file_sha256(case.image) if case.image.is_file() else None
+    return source_sha256(case.image) if case.image.is_file() else None
 
 
 def label_sha256(case: RawCase) -> str | None:
     """Hash of the label map's bytes and of ``label_flips``; None where it is gone."""
     if case.label is None or not case.label.is_file():
         return None
-    sha256 = file_sha256(case.label)
+    sha256 = source_sha256(case.label)
     return sha256 if case.label_flips is None else _flipped_sha256(sha256, case.label_flips)
 
 

@@ -1,6 +1,5 @@
 """Read a case once and note everything that validation judges and planning measures."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy.typing as npt
 from mixcl_auto.engines.process_pool import run_tasks
 from mixcl_auto.errors import DataError, MixCLError
 from mixcl_auto.io.case_files import read_case_image, read_case_labels
-from mixcl_auto.io.images import from_ras, ras_shape, to_ras
+from mixcl_auto.io.images import content_sha256, from_ras, ras_shape, to_ras
 from mixcl_auto.io.intensity_statistics import intensity_statistics, label_counts, quantile_sketch
 from mixcl_auto.io.itk import FileContent
 from mixcl_auto.io.voxel_values import image_values, label_values
@@ -51,15 +50,14 @@ def inspect_case(dataset: str, case: RawCase) -> CaseInspection:
     if case.label is None:
         problems["label"] = "the case has no label map; every case needs one: give it, or remove the case"
     labels = _labels(label, case.label, problems)
-    facts = (
-        {} if image is None else _image_facts(image_values(image.values_ijk), _on_axes(labels, label, image))
-    )
+    voxels = None if image is None else image_values(image.values_ijk)
+    facts = {} if image is None or voxels is None else _image_facts(voxels, _on_axes(labels, label, image))
     return CaseInspection(
         dataset=dataset,
         case=case.id,
         patient=case.patient,
-        image=_facts(case.image, image),
-        label=_facts(case.label, label if labels is not None else None),
+        image=_facts(case.image, image, voxels),
+        label=_facts(case.label, label, labels),
         problems=problems,
         notes=_notes((case.image, image), (case.label, label)),
         label_voxels=label_counts(labels) if labels is not None else {},
@@ -121,16 +119,13 @@ def _notes(*files: tuple[Path | None, FileContent | None]) -> dict[str, str]:
     return {str(path): content.note for path, content in files if content is not None and content.note}
 
 
-def _facts(path: Path | None, content: FileContent | None) -> FileFacts | None:
-    if path is None or content is None:
+def _facts(path: Path | None, content: FileContent | None, values: Array | None) -> FileFacts | None:
+    if path is None or content is None or values is None:
         return None
-    voxels = content.values_ijk.ravel(order="K")
-    digest = hashlib.sha256(f"{content.geometry.size} {voxels.dtype.str}".encode())
-    digest.update(voxels.data)
     return FileFacts(
         path=str(path),
         sha256=content.sha256,
-        content_sha256=digest.hexdigest(),
+        content_sha256=content_sha256(values, content.geometry),
         geometry=content.geometry,
     )
 

@@ -12,9 +12,10 @@ class FileFacts(Record):
 
     path: str
     sha256: str
-    """Of the file's bytes."""
+    """Of the file's bytes; see ``image_sha256`` and ``label_sha256``."""
     content_sha256: str
-    """Of the voxels as decoded, so that the same scan is known again however it was compressed."""
+    """Of the voxels in RAS order, so that the same scan is known again however it was compressed, turned or
+    stored, as a DICOM series and its conversion to NIfTI are."""
     geometry: Geometry
 
 

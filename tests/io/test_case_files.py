@@ -1,8 +1,16 @@
 import numpy as np
 import pytest
+import SimpleITK
 
 from mixcl_auto.errors import DataError
-from mixcl_auto.io.case_files import image_sha256, image_volume, label_sha256, label_volume, read_case_labels
+from mixcl_auto.io.case_files import (
+    image_sha256,
+    image_volume,
+    label_sha256,
+    label_volume,
+    read_case_image,
+    read_case_labels,
+)
 from mixcl_auto.io.images import ras_geometry, write_image, write_labels
 from mixcl_auto.records.case import RawCase
 
@@ -47,6 +55,20 @@ def test_the_hash_knows_the_flips(case):
 def test_missing_files_have_no_hash(case, tmp_path):
     gone = case.model_copy(update={"image": tmp_path / "gone.nii", "label": None})
     assert (image_sha256(gone), label_sha256(gone)) == (None, None)
+
+
+@pytest.mark.parametrize(("header", "voxels"), [("i.mhd", "i.raw"), ("i.nhdr", "i.raw"), ("i.mha", "i.mha")])
+def test_the_hash_knows_voxels_in_another_file(case, header, voxels, tmp_path):
+    image = SimpleITK.ReadImage(str(case.image))
+    SimpleITK.WriteImage(image, str(tmp_path / header), useCompression=False)
+    other = case.model_copy(update={"image": tmp_path / header})
+    before = image_sha256(other)
+    assert read_case_image(other, hashed=True).sha256 == before
+    data = bytearray((tmp_path / voxels).read_bytes())
+    data[-1] ^= 1
+    (tmp_path / voxels).write_bytes(data)
+    assert image_sha256(other) != before
+    assert read_case_image(other, hashed=True).sha256 == image_sha256(other)
 
 
 def test_a_flipped_label_map_of_another_shape_is_refused(case, labels, tmp_path):

@@ -52,6 +52,26 @@ def test_content_is_known_again_in_another_compression(case, tmp_path):
     assert first.image.content_sha256 == again.image.content_sha256
 
 
+@pytest.mark.parametrize("orientation", ["LAS", "RAS", "PIR", "SLP"])
+@pytest.mark.parametrize("kind", [sitk.sitkInt16, sitk.sitkFloat32])
+def test_content_is_known_again_however_it_is_turned_or_stored(case, orientation, kind):
+    first = inspect_case("D", case)
+    for path in (case.image, case.label):
+        turned = sitk.DICOMOrient(sitk.ReadImage(str(path)), orientation)
+        sitk.WriteImage(sitk.Cast(turned, kind), str(path))
+    again = inspect_case("D", case)
+    assert first.image.content_sha256 == again.image.content_sha256
+    assert first.label.content_sha256 == again.label.content_sha256
+
+
+def test_content_differs_where_the_same_voxels_point_elsewhere(case):
+    first = inspect_case("D", case)
+    image = sitk.ReadImage(str(case.image))
+    image.SetDirection((-1, 0, 0, 0, 1, 0, 0, 0, 1))
+    sitk.WriteImage(image, str(case.image))
+    assert inspect_case("D", case).image.content_sha256 != first.image.content_sha256
+
+
 def test_content_differs_by_a_single_voxel(case, tmp_path):
     image = values(case.image)
     image[0, 0, 0] += 1
