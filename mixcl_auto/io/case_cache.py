@@ -31,9 +31,12 @@ _ARRAYS = {"image": np.dtype(np.int16), "labels": None, "distance": np.dtype(np.
 _REMEDY = "run `mixcl_auto plan_and_preprocess` again"
 
 
-def case_key(image_sha256: str, label_sha256: str, preprocess_hash: str) -> str:
-    """What a cached case depends on: both files' bytes, the plan's preprocess section, the cache's format."""
-    parts = (f"format {CACHE_FORMAT}", image_sha256, label_sha256, preprocess_hash)
+def case_key(image_sha256: str, label_sha256: str, preprocess_hash: str, patient: str) -> str:
+    """What a cached case depends on: both files' bytes, the plan's preprocess section, the cache's format.
+
+    And on the patient, whom the scores get from here.
+    """
+    parts = (f"format {CACHE_FORMAT}", image_sha256, label_sha256, preprocess_hash, patient)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 

@@ -54,7 +54,7 @@ class CaseTask:
     @property
     def key(self) -> str:
         """What the cached case depends on."""
-        return case_key(self.image_hash, self.label_hash, content_hash(self.preprocess))
+        return case_key(self.image_hash, self.label_hash, content_hash(self.preprocess), self.case.patient)
 
 
 def preprocess_datasets(
@@ -196,11 +196,13 @@ def _tasks(workspace: Workspace, plan: Plan, dataset: RawDataset) -> tuple[list[
 
 def _is_done(task: CaseTask) -> bool:
     """Whether the case is cached under this recipe, and its files are still those that were planned."""
-    return (
-        cached_key(task.folder) == task.key
-        and image_sha256(task.case) == task.image_hash
-        and label_sha256(task.case) == task.label_hash
-    )
+    if cached_key(task.folder) != task.key:
+        return False
+    try:
+        found = image_sha256(task.case), label_sha256(task.case)
+    except (MixCLError, OSError):
+        return False  # reading the case will tell why
+    return found == (task.image_hash, task.label_hash)
 
 
 def _image(task: CaseTask) -> Volume:

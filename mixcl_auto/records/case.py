@@ -55,7 +55,7 @@ class CachedCase(Record):
 
     id: str
     key: str
-    """Hash of the contents of both files, the plan's preprocess section and the cache's format version."""
+    """Hash of both files' contents, the plan's preprocess section, the cache's format and the patient."""
     patient: str
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]

@@ -144,13 +144,14 @@ def test_leftovers_of_dead_processes_are_removed_and_others_kept(folder):
 
 def test_the_key_changes_with_each_of_its_parts():
     keys = {
-        case_key("i", "l", "p"),
-        case_key("j", "l", "p"),
-        case_key("i", "m", "p"),
-        case_key("i", "l", "q"),
+        case_key("i", "l", "p", "n"),
+        case_key("j", "l", "p", "n"),
+        case_key("i", "m", "p", "n"),
+        case_key("i", "l", "q", "n"),
+        case_key("i", "l", "p", "o"),
     }
-    assert len(keys) == 4
-    assert case_key("i", "l", "p") == case_key("i", "l", "p")
+    assert len(keys) == 5
+    assert case_key("i", "l", "p", "n") == case_key("i", "l", "p", "n")
 
 
 @pytest.mark.parametrize("name", ["image.b2nd", "labels.b2nd", "distance.b2nd", "foreground.npz"])

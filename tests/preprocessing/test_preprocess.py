@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from mixcl_auto.errors import PlanError
+from mixcl_auto.errors import DataError, PlanError
 from mixcl_auto.io.case_cache import open_case
+from mixcl_auto.io.files import write_text
 from mixcl_auto.io.inspection import inspect_datasets
-from mixcl_auto.io.plans import write_fingerprint
 from mixcl_auto.io.raw_dataset import find_dataset
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.planning.plan import make_plan, save_planned
@@ -257,6 +257,29 @@ def test_a_cached_case_whose_file_changed_since_is_not_passed_over(project):
     assert "the file changed after it was planned" in failure.message
 
 
+def test_cached_cases_whose_files_are_gone_or_forbidden_are_named_together(project, monkeypatch):
+    project.preprocess()
+
+    def refuse(case):
+        raise DataError("half of its slices are missing") if case.id == "a" else PermissionError("no")
+
+    monkeypatch.setattr(preprocess, "image_sha256", refuse)
+    (project.folder / "imagesTr" / "b_0000.nii.gz").unlink()
+    (failure,) = project.preprocess()
+    assert (failure.case, "no such file" in failure.message) == ("b", True)
+
+
+def test_a_case_said_to_be_of_another_patient_is_cached_again(project):
+    project.preprocess()
+    before = stamps(project)
+    first, *others = project.dataset.cases
+    cases = (first.model_copy(update={"patient": "somebody"}), *others)
+    dataset = project.dataset.model_copy(update={"cases": cases})
+    assert preprocess_datasets(project.workspace, project.plan, [dataset]) == []
+    assert project.case("a").record.patient == "somebody"
+    assert [name for name in "abc" if stamps(project)[name] != before[name]] == ["a"]
+
+
 def test_a_planned_case_that_vanished_is_named(project):
     for path in (project.folder / "imagesTr" / "b_0000.nii.gz", project.folder / "labelsTr" / "b.nii.gz"):
         path.unlink()
@@ -284,7 +307,7 @@ def test_a_fingerprint_that_is_not_the_plans_is_refused(project):
     other = make_plan(
         "tiny", [project.dataset], found[:2], Machine(cores=1, physical_cores=1, memory_gb=None)
     )
-    write_fingerprint(project.workspace, other.fingerprints[0])
+    write_text(project.workspace.fingerprint("D"), other.fingerprints[0].to_json())
     with pytest.raises(PlanError, match=r"fingerprints/D\.json: the file changed after the plan was made"):
         project.preprocess()
 
