@@ -11,6 +11,7 @@ from mixcl_auto.records.inspection import CaseInspection
 
 DatasetCheck = Callable[[Sequence[RawDataset], Sequence[CaseInspection]], Iterator[Finding]]
 
+_KEPT_FIRST: tuple[Role, ...] = ("target", "both", "pretrain")
 _SCAN_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".dcm")
 
 
@@ -31,13 +32,17 @@ def every_file_is_used(datasets: Sequence[RawDataset], found: Sequence[CaseInspe
 
 
 def scans_differ(datasets: Sequence[RawDataset], found: Sequence[CaseInspection]) -> Iterator[Finding]:
-    """No scan appears twice: a target's scan in the pool, or under two patients, leaks its labels."""
+    """No scan appears twice: a target's scan in the pool, or under two patients, leaks its labels.
+
+    Of a scan in a target and in the pool, the pool's copy is the one too many.
+    """
     roles = _roles(datasets)
     groups: dict[str, list[CaseInspection]] = defaultdict(list)
     for case in found:
         if case.image:
             groups[case.image.content_sha256].append(case)
-    for group in groups.values():
+    for cases in groups.values():
+        group = sorted(cases, key=lambda case: _KEPT_FIRST.index(roles[case.dataset]))
         for position, case in enumerate(group[1:], 1):
             leaking = (other for other in group[:position] if _leak(other, case, roles))
             yield _duplicate(next(leaking, group[0]), case, roles)

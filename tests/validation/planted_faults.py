@@ -105,6 +105,18 @@ def write_two_series(d: RawData) -> None:
     d.list_case(folder)
 
 
+def list_target_as_series(d: RawData) -> None:
+    image = d.image("c", "Target")
+    values, folder = sitk.GetArrayFromImage(sitk.ReadImage(str(image))), d.image().parent / "a"
+    grid = series_geometry(SIZE, spacing_mm=SPACING_MM, origin_mm=ORIGIN_MM)
+    write_series(folder, values.transpose(2, 1, 0), grid)
+    for case in "abc":
+        reorient(d.image(case, "Target"), "LAS")
+        reorient(d.label(case, "Target"), "LAS")
+    d.image().unlink()
+    d.list_case(folder)
+
+
 def lie_in_a_folder(d: RawData) -> None:
     d.image().unlink()
     d.image().mkdir()
@@ -249,6 +261,7 @@ FAULTS: dict[str, dict[str, Plant]] = {
             d.image("a", "Target"), d.image("b", "Target")
         ),
         "scan of a target in the pool": lambda d: shutil.copy(d.image("c"), d.image("b", "Target")),
+        "scan of a target in the pool, as a DICOM series": list_target_as_series,
         "patient of a target in the pool": share_a_patient,
     },
     "Descriptions and folders": {

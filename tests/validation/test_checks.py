@@ -119,20 +119,21 @@ def same_scan(name, dataset_name, **changes):
 
 
 @pytest.mark.parametrize(
-    ("roles", "severity"),
+    ("roles", "severity", "surplus", "kept"),
     [
-        (("pretrain", "target"), "error"),
-        (("both", "target"), "error"),
-        (("both", "pretrain"), "error"),
-        (("pretrain", "pretrain"), "warning"),
-        (("target", "target"), "warning"),
+        (("pretrain", "target"), "error", "D", "E"),
+        (("both", "target"), "error", "D", "E"),
+        (("both", "pretrain"), "error", "E", "D"),
+        (("target", "pretrain"), "error", "E", "D"),
+        (("pretrain", "pretrain"), "warning", "E", "D"),
+        (("target", "target"), "warning", "E", "D"),
     ],
 )
-def test_the_same_scan_in_two_datasets_is_an_error_where_it_leaks(roles, severity):
+def test_the_same_scan_in_two_datasets_is_an_error_where_it_leaks(roles, severity, surplus, kept):
     datasets = [dataset("D", roles[0]), dataset("E", roles[1])]
-    (finding,) = judge(datasets, [same_scan("a", "D"), same_scan("b", "E")])
-    assert (finding.severity, finding.dataset, finding.case) == (severity, "E", "b")
-    assert "the same scan as D, a" in finding.message
+    (finding,) = judge(datasets, [same_scan("a", "D"), same_scan("a", "E")])
+    assert (finding.severity, finding.dataset, finding.case) == (severity, surplus, "a")
+    assert f"the same scan as {kept}, a" in finding.message
 
 
 @pytest.mark.parametrize(
@@ -180,9 +181,16 @@ def test_each_copy_of_a_scan_is_told_once_and_of_the_one_it_leaks_to():
     datasets = [dataset("P", "pretrain"), dataset("T", "target")]
     found = judge(datasets, [same_scan("a", "P"), same_scan("b", "T"), same_scan("c", "P")])
     assert [(item.severity, item.case, item.message.partition(":")[0]) for item in found] == [
-        ("error", "b", "the same scan as P, a"),
+        ("error", "a", "the same scan as T, b"),
         ("error", "c", "the same scan as T, b"),
     ]
+
+
+def test_what_is_left_out_for_a_scan_and_a_patient_in_both_roles_is_the_pools_case():
+    datasets = [dataset("P", "pretrain"), dataset("T", "target")]
+    found = judge(datasets, [same_scan("a", "P", patient="Ann"), same_scan("b", "T", patient="Ann")])
+    assert [item.check for item in found] == ["scans_differ", "patients_are_in_one_role"]
+    assert list(invalid_cases(found)) == [("P", "a")]
 
 
 def test_case_ids_that_merely_coincide_are_no_patients():
