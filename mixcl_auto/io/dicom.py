@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mixcl_auto.errors import DataError
-from mixcl_auto.io.dicom_files import compression_of, holds_slices, refuse_short_pixels
+from mixcl_auto.io.dicom_files import compression_of, refuse_short_pixels
 from mixcl_auto.io.dicom_slices import Slice, scan_folder
 from mixcl_auto.io.dicom_stack import in_order, stack_geometry, stack_problem
 from mixcl_auto.io.itk import Array, FileContent, itk_errors, sitk
@@ -55,11 +55,6 @@ class DicomSeries:
         name = self.uid if self.number is None else self.number
         slices = "1 slice" if k == 1 else f"{k} slices"
         return f"series {name} ({self.modality or 'no modality'}, {slices} of {i} x {j}, {spacing} mm)"
-
-
-def holds_dicom(folder: Path) -> bool:
-    """Whether there are DICOM slices in the folder or below it; cheap."""
-    return holds_slices(folder)
 
 
 def find_series(folder: Path) -> list[DicomSeries]:

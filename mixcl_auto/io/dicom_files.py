@@ -51,11 +51,6 @@ def sop_class_of(path: Path) -> str | None:
     return _uid(rb"(?:\x02\x00\x02\x00|\x08\x00\x16\x00)", head)
 
 
-def holds_slices(folder: Path) -> bool:
-    """Whether any file below the folder says that it is a slice; the first one that does ends the search."""
-    return any(sop_class_of(path) in SLICE_CLASSES for path in files_below(folder))
-
-
 def is_dicom_file(path: Path) -> bool:
     """Whether a file says that it is DICOM, whatever its name."""
     with path.open("rb") as file:

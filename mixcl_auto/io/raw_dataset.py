@@ -150,7 +150,7 @@ def _channel_name(document: DatasetDocument, path: Path) -> str:
             f"{path}: one channel is supported, got {len(channels)}: {', '.join(channels.values())}; keep "
             "one of them, and its files"
         )
-    return next(iter(channels.values()))
+    return next(iter(channels.values())).strip()
 
 
 def _listed_cases(entries: Iterable[CaseEntry], folder: Path) -> tuple[RawCase, ...]:

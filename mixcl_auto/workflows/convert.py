@@ -64,7 +64,7 @@ def convert(
     request = Source(as_written(Path(source)), jobs or available_cores(), progress)
     found = read_source(LAYOUTS[layout], request)
     _refuse_decathlon_in_raw_data(found.root, space)
-    wishes = {"name": name or found.dataset.name, "role": role or found.dataset.role}
+    wishes = {"name": name or _default_name(found), "role": role or found.dataset.role}
     conversion = replace(found, dataset=found.dataset.model_copy(update=wishes))
     path = space.dataset_json(conversion.dataset.name)
     unchanged = _write(conversion, path, space)
@@ -78,6 +78,14 @@ def _check_wishes(layout: str, name: str | None, role: str | None) -> None:
         raise DataError(f"name {name!r}: {NAME_RULE.format(what='dataset name')}")
     if role is not None and role not in get_args(Role):
         raise DataError(f"role {role!r}: it is one of {', '.join(get_args(Role))}")
+
+
+def _default_name(found: Conversion) -> str:
+    if not is_plain_name(found.dataset.name):
+        raise DataError(
+            f"{found.root}: a dataset can't be called {found.dataset.name!r}; give it a name (--name NAME)"
+        )
+    return found.dataset.name
 
 
 def _refuse_decathlon_in_raw_data(root: Path, workspace: Workspace) -> None:

@@ -19,7 +19,7 @@ from pydicom.uid import (
 
 from mixcl_auto.errors import DataError
 from mixcl_auto.io.case_files import image_sha256, label_volume
-from mixcl_auto.io.dicom import choose_series, find_series, holds_dicom, read_series
+from mixcl_auto.io.dicom import choose_series, find_series, read_series
 from mixcl_auto.io.images import corners_mm, read_file, read_geometry, read_image, write_image, write_labels
 from mixcl_auto.io.inspection import inspect_case
 from mixcl_auto.io.itk import sitk
@@ -332,14 +332,6 @@ def test_what_is_no_slice_is_skipped(tmp_path, hu, grid):
     (series,) = find_series(tmp_path)
     assert list(series.files) == files
     assert choose_series(tmp_path) == (series, None)
-
-
-def test_folders_tell_whether_they_hold_dicom(tmp_path, hu, grid):
-    (tmp_path / "none").mkdir()
-    (tmp_path / "none" / "a.nii.gz").write_bytes(bytes(500))
-    write_series(tmp_path / "some" / "deep", hu, grid)
-    assert not holds_dicom(tmp_path / "none")
-    assert holds_dicom(tmp_path / "some")
 
 
 def test_links_to_folders_are_followed_once(tmp_path, hu, grid):

@@ -70,6 +70,10 @@ def test_labels_may_be_written_either_way_round(tmp_path, labels):
     ]
 
 
+def test_spaces_about_the_channels_name_do_not_count(tmp_path):
+    assert read_raw_dataset(make(tmp_path / "D", {"channel_names": {"0": " CT"}})).channel_name == "CT"
+
+
 def test_the_decathlons_modality_names_the_channel(tmp_path):
     folder = make(tmp_path / "D", {"channel_names": None, "modality": {"0": "MRI"}})
     assert read_raw_dataset(folder).channel_name == "MRI"

@@ -151,6 +151,13 @@ def test_names_that_leave_raw_data_are_refused_before_anything_is_read(tmp_path,
         convert("msd", tmp_path / "nothing", workspace, name=name)
 
 
+def test_a_download_whose_own_name_can_not_be_used_needs_another(tmp_path, workspace):
+    folder = write_task(tmp_path / ".Task09_Spleen")
+    with pytest.raises(DataError, match=r"can't be called '\.Task09_Spleen'; give it a name \(--name NAME\)"):
+        convert("msd", folder, workspace)
+    assert convert("msd", folder, workspace, name="Spleen").dataset.name == "Spleen"
+
+
 def test_unknown_layouts_and_roles_are_refused(tmp_path):
     with pytest.raises(DataError, match="no layout 'amos'; there are: msd, kits19, nih_pancreas, btcv"):
         convert("amos", tmp_path)
