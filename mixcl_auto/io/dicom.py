@@ -134,7 +134,7 @@ def read_series(series: DicomSeries, *, hashed: bool = False, note: str | None =
         values = values.astype(np.promote_types(values.dtype, pixels.dtype), copy=False)
         values[k] = pixels
     sha256 = digest.hexdigest() if hashed else ""
-    return FileContent(values.transpose(2, 1, 0), series.geometry, sha256, note)
+    return FileContent(values.transpose(2, 1, 0), series.geometry, sha256, note, series.patient_id)
 
 
 def series_sha256(series: DicomSeries) -> str:

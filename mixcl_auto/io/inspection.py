@@ -60,6 +60,7 @@ def inspect_case(dataset: str, case: RawCase) -> CaseInspection:
         label=_facts(case.label, label, labels),
         problems=problems,
         notes=_notes((case.image, image), (case.label, label)),
+        dicom_patient="" if image is None else image.patient_id,
         label_voxels=label_counts(labels) if labels is not None else {},
         **facts,
     )

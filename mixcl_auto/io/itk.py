@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ class FileContent:
     """Of the bytes of the file, or of a series' files in slice order; empty where not asked for."""
     note: str | None = None
     """What was decided in reading it, such as which of several series was taken."""
+    patient_id: str = field(default="", repr=False)
+    """Of a DICOM series; only to tell patients apart, never shown."""
 
 
 def make_geometry(

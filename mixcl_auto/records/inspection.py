@@ -32,6 +32,8 @@ class CaseInspection(Record):
     """File to the reason why it can't be used."""
     notes: dict[str, str] = Field(default_factory=dict)
     """File to what was decided in reading it, such as which of several DICOM series was taken."""
+    dicom_patient: str = Field(default="", repr=False, exclude=True)
+    """PatientID of the image's series, only to tell patients apart: never shown nor written."""
     non_finite_voxels: int = 0
     """NaN and infinite values of the image."""
     intensities: Intensities | None = None

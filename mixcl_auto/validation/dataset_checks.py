@@ -94,6 +94,28 @@ def patients_are_in_one_role(
                 yield _shared_patient(case, other)
 
 
+def series_of_a_patient_are_grouped(
+    datasets: Sequence[RawDataset], found: Sequence[CaseInspection]
+) -> Iterator[Finding]:
+    """DICOM series of one patient have one ``patient``.
+
+    An id that all series of a dataset share is an anonymiser's, and tells nothing.
+    """
+    for dataset in datasets:
+        series = [case for case in found if case.dataset == dataset.name and case.dicom_patient]
+        if len(series) > 2 and len({case.dicom_patient for case in series}) == 1:
+            continue
+        first: dict[str, CaseInspection] = {}
+        for case in series:
+            other = first.setdefault(case.dicom_patient, case)
+            if other.patient != case.patient:
+                message = (
+                    f"its series is of the same patient as that of {other.case}: give both the same "
+                    "`patient` in dataset.json, or one may be trained on while the other is held out"
+                )
+                yield Finding(severity="warning", dataset=dataset.name, case=case.case, message=message)
+
+
 def every_label_occurs(datasets: Sequence[RawDataset], found: Sequence[CaseInspection]) -> Iterator[Finding]:
     """Every declared organ is labelled in some case."""
     for dataset in datasets:
@@ -123,6 +145,7 @@ DATASET_CHECKS: tuple[DatasetCheck, ...] = (
     scans_differ,
     label_maps_differ,
     patients_are_in_one_role,
+    series_of_a_patient_are_grouped,
     every_label_occurs,
     orientations_agree,
 )

@@ -117,6 +117,17 @@ def list_target_as_series(d: RawData) -> None:
     d.list_case(folder)
 
 
+def list_a_patient_twice(d: RawData) -> None:
+    grid = series_geometry(SIZE, spacing_mm=SPACING_MM, origin_mm=ORIGIN_MM)
+    entries = []
+    for seed, (case, patient_id) in enumerate({"a": "Ann", "b": "Ann", "c": "Cid"}.items()):
+        folder = d.image(case).parent / case
+        write_series(folder, scan(seed).transpose(2, 1, 0), grid, patient_id=patient_id)
+        d.image(case).unlink()
+        entries.append({"id": case, "image": str(folder), "label": str(d.label(case))})
+    d.describe(cases=entries)
+
+
 def lie_in_a_folder(d: RawData) -> None:
     d.image().unlink()
     d.image().mkdir()
@@ -263,6 +274,7 @@ FAULTS: dict[str, dict[str, Plant]] = {
         "scan of a target in the pool": lambda d: shutil.copy(d.image("c"), d.image("b", "Target")),
         "scan of a target in the pool, as a DICOM series": list_target_as_series,
         "patient of a target in the pool": share_a_patient,
+        "same patient in two cases, by their DICOM series": list_a_patient_twice,
     },
     "Descriptions and folders": {
         "dataset.json missing": lambda d: d.document().unlink(),

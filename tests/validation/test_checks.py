@@ -160,6 +160,21 @@ def test_patients_with_several_cases_in_a_dataset_are_fine():
 
 
 @pytest.mark.parametrize(
+    ("patients", "ids", "told"),
+    [("pqr", "XXY", ["b"]), ("ppr", "XXY", []), ("pqr", "XYZ", []), ("pqr", "XXX", []), ("pq", "XX", ["b"])],
+)
+def test_series_of_one_patient_without_a_common_patient_are_told(patients, ids, told):
+    cases = [
+        case(name, patient=patient, dicom_patient=one)
+        for name, patient, one in zip("abc", patients, ids, strict=False)
+    ]
+    found = judge([dataset("D", "target")], cases)
+    assert [item.case for item in found] == told
+    assert all("the same patient as that of a" in item.message for item in found)
+    assert not any("X" in item.message for item in found)
+
+
+@pytest.mark.parametrize(
     ("patients", "messages"), [("pp", []), ("pq", ["the same label map as D, a, but another scan"])]
 )
 def test_one_label_map_for_two_scans_is_told_unless_they_are_of_one_patient(patients, messages):
