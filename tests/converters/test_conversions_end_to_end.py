@@ -4,7 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from download_imitations import SPACING_MM, write_btcv, write_kits19, write_liver, write_nih, write_spleen
+from download_imitations import (
+    SPACING_MM,
+    organs,
+    write_btcv,
+    write_kits19,
+    write_liver,
+    write_msd,
+    write_nih,
+    write_spleen,
+)
 
 from mixcl_auto.io.case_cache import open_case
 from mixcl_auto.io.workspace import Workspace
@@ -12,16 +21,26 @@ from mixcl_auto.records.record import content_hash
 from mixcl_auto.workflows.convert import convert
 from mixcl_auto.workflows.plan_and_preprocess import Preparation, plan_and_preprocess
 
-DATASETS = ("Task09_Spleen", "Task03_Liver", "KiTS19", "NIH_Pancreas", "BTCV")
+DECATHLON = ("Task03_Liver", "Task06_Lung", "Task07_Pancreas", "Task09_Spleen")
+DATASETS = (*DECATHLON, "KiTS19", "NIH_Pancreas", "BTCV")
 
 
 @pytest.fixture(scope="module")
 def downloads(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict]]:
-    """All five, and their cases' label maps in RAS."""
+    """All seven, and their cases' label maps in RAS."""
     folder = tmp_path_factory.mktemp("downloads")
     return folder, {
         "Task09_Spleen": write_spleen(folder / "Task09_Spleen"),
         "Task03_Liver": write_liver(folder / "Task03_Liver"),
+        "Task06_Lung": write_msd(
+            folder / "Task06_Lung", "lung", {"1": "cancer"}, lambda labels: organs(labels, stomach=1)
+        ),
+        "Task07_Pancreas": write_msd(
+            folder / "Task07_Pancreas",
+            "pancreas",
+            {"1": "pancreas", "2": "cancer"},
+            lambda labels: organs(labels, pancreas=1, gallbladder=2),
+        ),
         "KiTS19": write_kits19(folder / "kits19"),
         "NIH_Pancreas": write_nih(folder / "nih", flips="jk"),
         "BTCV": write_btcv(folder / "Abdomen" / "RawData"),
@@ -34,8 +53,8 @@ def prepared(
 ) -> tuple[Workspace, Preparation]:
     folder, _ = downloads
     workspace = Workspace(tmp_path_factory.mktemp("converted"))
-    convert("msd", folder / "Task09_Spleen", workspace)
-    convert("msd", folder / "Task03_Liver", workspace)
+    for task in DECATHLON:
+        convert("msd", folder / task, workspace)
     convert("kits19", folder / "kits19", workspace)
     convert("nih_pancreas", folder / "nih", workspace, jobs=1)
     convert("btcv", folder / "Abdomen", workspace)
@@ -47,6 +66,8 @@ def test_roles_and_labels_reach_the_plan(prepared):
     assert {dataset.name: dataset.role for dataset in plan.datasets} == {
         "Task09_Spleen": "target",
         "Task03_Liver": "pretrain",
+        "Task06_Lung": "pretrain",
+        "Task07_Pancreas": "pretrain",
         "KiTS19": "pretrain",
         "NIH_Pancreas": "pretrain",
         "BTCV": "target",
