@@ -71,7 +71,8 @@ def values_are_finite(dataset: RawDataset, found: CaseInspection) -> Iterator[Fi
     """No NaN or infinity in the image."""
     if found.image and found.non_finite_voxels:
         share = f"{found.non_finite_voxels} of {prod(found.image.geometry.size)} voxels"
-        message = f"{share} are NaN or infinite; replace them, by -1024 HU where there is air"
+        advice = "write numbers there (air is -1024 HU in CT), or export the scan again"
+        message = f"{share} are NaN or infinite; {advice}"
         yield _finding("error", found, message, found.image.path)
 
 

@@ -203,7 +203,7 @@ def _unused(dataset: RawDataset, folder: str, names: Sequence[str], *, is_scan: 
     kind = "_0000" if folder == "imagesTr" else ""
     example = dataset.cases[0].image.name.rpartition("_0000")[2]
     message = (
-        f"{folder}: no case uses {some}: files here are named <case>{kind}{example}; rename or convert them, "
-        "or move them away"
+        f"{folder}: no case uses {some}: files here are named <case>{kind}{example}; rename or convert them "
+        "if they belong to the dataset"
     )
-    return Finding(severity="error", dataset=dataset.name, message=message)
+    return Finding(severity="warning", dataset=dataset.name, message=message)
