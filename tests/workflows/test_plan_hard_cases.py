@@ -212,8 +212,8 @@ def test_as_many_cases_at_once_as_the_memory_holds(
     monkeypatch.setattr(workflow, "available_cores", lambda: 3)
     monkeypatch.setattr(workflow, "inspect_datasets", lambda datasets, **options: inspect_datasets(datasets))
     with caplog.at_level(logging.INFO, "mixcl_auto"):
-        done = prepare(phantom_workspace, jobs=None, plan_only=True)
+        done = prepare(phantom_workspace, jobs=None, plan_only=True, memory_gb=24.0)
     assert "preprocessing 2 at once: the memory holds no more" in caplog.text
     assert not [found for found in done.findings if found.check == "memory_suffices"]
-    done = prepare(phantom_workspace, jobs=4, plan_only=True)
+    done = prepare(phantom_workspace, jobs=4, plan_only=True, memory_gb=24.0)
     assert [found.severity for found in done.findings if found.check == "memory_suffices"] == ["warning"]
