@@ -1,15 +1,19 @@
 """One training step on random numbers, as pre-training and fine-tuning take it."""
 
+from collections.abc import Sequence
+
 import torch
+from torch import Tensor
 
 from mixcl_auto.finetuning.objective import SegmentationObjective
 from mixcl_auto.networks.initialise import initialise
 from mixcl_auto.pretraining.objective import MixCLObjective, mixcl_settings
 from mixcl_auto.pretraining.pretrain import build_mixcl_network
-from mixcl_auto.records.plan import Plan, TrainerPlan
+from mixcl_auto.records.plan import DatasetPlan, Plan, TrainerPlan
 from mixcl_auto.training.device import Precision, limited_threads, resolve_precision
 from mixcl_auto.training.loop import Objective, take_step
 from mixcl_auto.training.networks import IMAGE_CHANNELS, build_network
+from mixcl_auto.training.patches import Index
 from mixcl_auto.training.samples import Batch
 from mixcl_auto.training.state import TrainingState, start_state
 
@@ -34,41 +38,58 @@ def take_random_step(plan: Plan, section: str, batch_size: int, device: torch.de
         )
 
 
+def random_pairs(plan: Plan, batch_size: int, label_grid: Index) -> Batch:
+    """Noise in the form of what a ``PairSource`` draws, with as many classes as the pool has at most."""
+    classes = _most_classes(plan.pool)
+    images = ("patch_1", "patch_2", "view_1", "view_1_prime", "view_2")
+    shape = (batch_size, IMAGE_CHANNELS, *plan.network.patch_size)
+    tensors = {name: torch.rand(shape) for name in images}
+    for view in ("1", "2"):
+        tensors[f"labels_{view}"] = _random_labels(classes, (batch_size, *label_grid))
+        tensors[f"weights_{view}"] = torch.rand(batch_size, *label_grid)
+    numbers = {"class_count": [classes] * batch_size, "voxel_seed": list(range(batch_size))}
+    return Batch(tensors, (), numbers)
+
+
+def random_patches(plan: Plan, batch_size: int) -> Batch:
+    """Noise in the form of what a ``PatchSource`` draws, with as many classes as the targets have at most."""
+    patch = plan.network.patch_size
+    tensors = {
+        "image": torch.rand(batch_size, IMAGE_CHANNELS, *patch),
+        "labels": _random_labels(_most_classes(plan.targets), (batch_size, *patch)),
+    }
+    return Batch(tensors, (), {})
+
+
 def _pretraining(
     plan: Plan, batch_size: int, device: torch.device, precision: Precision
 ) -> tuple[TrainingState, Objective, Batch]:
-    section, patch = plan.pretrain, plan.network.patch_size
+    section = plan.pretrain
     network = initialise(lambda: build_mixcl_network(plan), section.seed)
     state = start_state(network, section, device=device, precision=precision)
     objective = MixCLObjective(
         network, mixcl_settings(section), device=device, precision=precision, scale=state.scaler.scale
     )
-    classes = max((dataset.class_count for dataset in plan.pool), default=2)
-    images = ("patch_1", "patch_2", "view_1", "view_1_prime", "view_2")
     grid = network.backbone.levels[section.label_level].grid
-    tensors = {name: torch.rand(batch_size, IMAGE_CHANNELS, *patch) for name in images}
-    tensors |= {
-        name: torch.randint(classes, (batch_size, *grid), dtype=torch.uint8)
-        for name in ("labels_1", "labels_2")
-    }
-    tensors |= {name: torch.rand(batch_size, *grid) for name in ("weights_1", "weights_2")}
-    numbers = {"class_count": [classes] * batch_size, "voxel_seed": list(range(batch_size))}
-    return state, objective, Batch(tensors, (), numbers).to(device)
+    return state, objective, random_pairs(plan, batch_size, grid).to(device)
 
 
 def _finetuning(
     plan: Plan, batch_size: int, device: torch.device, precision: Precision
 ) -> tuple[TrainingState, Objective, Batch]:
-    section, patch = plan.finetune, plan.network.patch_size
-    classes = max((dataset.class_count for dataset in plan.targets), default=2)
+    section, classes = plan.finetune, _most_classes(plan.targets)
     network = initialise(lambda: build_network(plan.network, out_channels=classes), section.seed)
     state = start_state(network, section, device=device, precision=precision)
     objective = SegmentationObjective(network, section, device=device, precision=precision)
-    tensors = {
-        "image": torch.rand(batch_size, IMAGE_CHANNELS, *patch),
-        "labels": torch.randint(classes, (batch_size, *patch), dtype=torch.uint8),
-    }
-    return state, objective, Batch(tensors, (), {}).to(device)
+    return state, objective, random_patches(plan, batch_size).to(device)
+
+
+def _most_classes(datasets: Sequence[DatasetPlan]) -> int:
+    return max((dataset.class_count for dataset in datasets), default=2)
+
+
+def _random_labels(classes: int, shape: Sequence[int]) -> Tensor:
+    return torch.randint(classes, tuple(shape), dtype=torch.uint8)
 
 
 def _fill_optimiser(state: TrainingState) -> None:

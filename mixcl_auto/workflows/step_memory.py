@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 _GB = 2**30
 _CUDA_CONTEXT_GB = 0.5
 """Kernels and the driver's own buffers, which torch's allocator does not see."""
+_REST_OF_RUN_GB = 0.2
+"""What runs of phantoms held beyond such a step on a CPU: loader, compiled kernels, prediction, figures."""
 _OUT_OF_MEMORY = ("alloc", "out of memory", "could not create a", "cannot create a")
 """Of torch, CUDA and oneDNN."""
 
@@ -39,7 +41,7 @@ class Step:
 
     def __str__(self) -> str:
         patch = " x ".join(map(str, self.plan.network.patch_size))
-        return f"memory of a {self.section} step, {patch}, batch {self.batch_size}"
+        return f"Measuring the memory of a {self.section} step, {patch}, batch {self.batch_size}"
 
 
 def step_measure(progress: Progress | None = None) -> Measure:
@@ -52,7 +54,9 @@ def step_measure(progress: Progress | None = None) -> Measure:
     def measure(plan: Plan, section: str, batch_size: int, limit_gb: float) -> float | None:
         step = Step(plan, section, batch_size, limit_gb)
         # Two jobs, or the one task would run in this process, whose own memory counts.
-        (outcome,) = run_tasks(limited_peak_gb, [step], jobs=2, description=str(step), progress=progress)
+        (outcome,) = run_tasks(
+            limited_peak_gb, [step], jobs=2, name=lambda _: section, description=str(step), progress=progress
+        )
         if isinstance(outcome.error, RunError):  # killed, or a precision that only the target device has
             logger.warning("not measured, estimated instead: %s", outcome.error)
             return None
@@ -85,18 +89,21 @@ def limited_peak_gb(step: Step) -> float | None:
 
 
 def peak_memory_gb(device: "torch.device") -> float | None:
-    """The most memory that this process has held, on a CPU all that was resident; absent if unknown."""
+    """The most memory that a run of such steps would hold, from what this process held; absent if unknown.
+
+    On a CPU that is all that was resident; on a GPU what torch allocated there.
+    """
     if device.type == "cuda":
         import torch
 
         return torch.cuda.max_memory_allocated(device) / _GB + _CUDA_CONTEXT_GB
     # VmHWM begins anew in a spawned process; ru_maxrss, on Linux, at what its parent held.
     if (peak_kb := _proc_kb("self/status", "VmHWM:")) is not None:
-        return peak_kb * 1024 / _GB
+        return peak_kb * 1024 / _GB + _REST_OF_RUN_GB
     if sys.platform == "darwin":
         import resource
 
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _GB
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _GB + _REST_OF_RUN_GB
     return None
 
 
