@@ -1,14 +1,15 @@
 """Make a plan: start from a preset, let the rules settle fields from what was measured, and note why."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from mixcl_auto.errors import PlanError
 from mixcl_auto.io.plans import keep_other_plan, write_fingerprint, write_plan, write_split
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.planning import rules
+from mixcl_auto.planning.draft import Draft, LeftOut
 from mixcl_auto.planning.fingerprint import summarise
 from mixcl_auto.planning.intensity import (
     check_cache_range,
@@ -41,13 +42,11 @@ from mixcl_auto.records.finding import Finding
 from mixcl_auto.records.fingerprint import DatasetFingerprint
 from mixcl_auto.records.inspection import CaseInspection
 from mixcl_auto.records.machine import Machine
-from mixcl_auto.records.plan import DatasetPlan, Decision, Plan
+from mixcl_auto.records.plan import Plan
 from mixcl_auto.records.plan_edits import edit_plan
-from mixcl_auto.records.record import content_hash
 from mixcl_auto.records.split import DatasetSplit
 
 Request = Literal["auto"] | Sequence[float] | None
-LeftOut = Mapping[tuple[str, str], str]
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def make_plan(
         for dataset, fingerprint in zip(datasets, fingerprints, strict=True)
         if dataset.role != "pretrain"
     )
-    draft = _Draft(
+    draft = Draft(
         edit_plan(load_preset(preset), edits), edited={edit.partition("=")[0].strip() for edit in edits}
     )
     draft.set_datasets(datasets, fingerprints, splits, skipped)
@@ -152,69 +151,8 @@ def save_planned(workspace: Workspace, name: str, planned: Planned) -> Path | No
     return kept
 
 
-@dataclass
-class _Draft:
-    """A plan on its way, with the fields that the user has fixed."""
-
-    plan: Plan
-    edited: set[str]
-    decisions: dict[str, Decision] = field(default_factory=dict)
-    """Field to what was decided last."""
-    warnings: list[str] = field(default_factory=list)
-
-    def settle(self, path: str, choice: rules.Choice) -> None:
-        """Give a field the value that a rule chose, unless the user has set it."""
-        section, _, key = path.partition(".")
-        if path in self.edited:
-            kept = getattr(getattr(self.plan, section), key)
-            self._note(path, rules.Choice(kept, "--set", "given by the user"))
-            return
-        changed = getattr(self.plan, section).model_copy(update={key: choice.value})
-        self.plan = self.plan.model_copy(update={section: changed})
-        self._note(path, choice)
-
-    def keep(self, path: str, reason: str) -> None:
-        """Note a field that stays as the preset or the user set it."""
-        section, _, key = path.partition(".")
-        rule = "--set" if path in self.edited else "preset"
-        value = getattr(getattr(self.plan, section), key)
-        if value is not None:
-            self._note(path, rules.Choice(value, rule, reason))
-
-    def set_datasets(
-        self,
-        datasets: Sequence[RawDataset],
-        fingerprints: Sequence[DatasetFingerprint],
-        splits: Sequence[DatasetSplit],
-        left_out: LeftOut,
-    ) -> None:
-        """Enter the datasets with the hashes of what they rest on."""
-        hashes = {split.dataset: content_hash(split) for split in splits}
-        planned = [
-            _dataset_plan(dataset, fingerprint, hashes.get(dataset.name), left_out)
-            for dataset, fingerprint in zip(datasets, fingerprints, strict=True)
-        ]
-        self.plan = self.plan.model_copy(update={"datasets": tuple(planned)})
-        for raw, dataset in zip(datasets, planned, strict=True):
-            rule = "dataset.json or command line" if raw.role_given else "not given"
-            reason = f"{len(dataset.cases)} cases with {', '.join(dataset.labels)}"
-            self._note(f"datasets.{dataset.name}.role", rules.Choice(dataset.role, rule, reason))
-
-    def note_split(self, split: DatasetSplit, patients: int) -> None:
-        """Note how many folds a target has."""
-        choice = rules.Choice(
-            len(split.folds), "5 by patient, or as many as patients", f"{patients} patients"
-        )
-        self._note(f"splits.{split.dataset}.folds", choice)
-
-    def _note(self, path: str, choice: rules.Choice) -> None:
-        self.decisions[path] = Decision(
-            field=path, value=_text(choice.value), rule=choice.rule, reason=choice.reason
-        )
-
-
 def _settle(
-    draft: _Draft,
+    draft: Draft,
     datasets: Sequence[RawDataset],
     fingerprints: Sequence[DatasetFingerprint],
     splits: Sequence[DatasetSplit],
@@ -256,7 +194,7 @@ def _settle(
         draft.note_split(split, len({case.patient for case in by_name[split.dataset].cases}))
 
 
-def _settle_trainer(draft: _Draft, section: str, machine: Machine) -> None:
+def _settle_trainer(draft: Draft, section: str, machine: Machine) -> None:
     draft.settle(f"{section}.threads", rules.choose_threads(machine))
     draft.settle(f"{section}.workers", rules.choose_workers(machine))
     draft.keep(f"{section}.precision", "auto: bf16 where the device has it, else fp16 on CUDA, else fp32")
@@ -267,7 +205,7 @@ def _settle_trainer(draft: _Draft, section: str, machine: Machine) -> None:
     draft.keep(f"{section}.foreground_fraction", "share of patches centred on a labelled voxel")
 
 
-def _settle_memory(draft: _Draft, memory: StepMemory | None) -> None:
+def _settle_memory(draft: Draft, memory: StepMemory | None) -> None:
     """The batches, and a smaller patch where not even one sample fits.
 
     What the user has set stays, and brings a warning where it does not fit; with both set nothing is
@@ -327,24 +265,3 @@ def _refuse_unlabelled(datasets: Sequence[RawDataset], fingerprints: Sequence[Da
                 f"{dataset.name}: no case of this target has a labelled voxel, so nothing can be learnt or "
                 f"scored; label some, or only pre-train on it with --pretrain {dataset.name}"
             )
-
-
-def _dataset_plan(
-    dataset: RawDataset, fingerprint: DatasetFingerprint, split: str | None, left_out: LeftOut
-) -> DatasetPlan:
-    return DatasetPlan(
-        name=dataset.name,
-        role=dataset.role,
-        channel_name=dataset.channel_name,
-        labels=dataset.labels,
-        cases=tuple(case.id for case in fingerprint.cases),
-        left_out={case: reason for (name, case), reason in left_out.items() if name == dataset.name},
-        fingerprint=content_hash(fingerprint),
-        split=split,
-    )
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, tuple):
-        return ", ".join(_text(item) for item in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
