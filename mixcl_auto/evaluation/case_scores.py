@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixcl_auto.errors import DataError
-from mixcl_auto.io.images import Volume, corners_mm
+from mixcl_auto.io.images import Volume
+from mixcl_auto.io.orientation import corners_mm
 from mixcl_auto.metrics.dice import confusion_counts, dice_from_counts, dice_per_label
 from mixcl_auto.metrics.surface_distance import surface_scores_per_label
 from mixcl_auto.records.score import OrganScore

@@ -21,7 +21,8 @@ from mixcl_auto.inference.scans import Scan, read_scan, refuse_clashes
 from mixcl_auto.io.case_cache import CaseReader
 from mixcl_auto.io.dicom_seg import refuse_without_highdicom, write_segmentation
 from mixcl_auto.io.files import file_sha256, read_text, write_text
-from mixcl_auto.io.images import ras_geometry, write_labels
+from mixcl_auto.io.images import write_labels
+from mixcl_auto.io.orientation import ras_geometry
 from mixcl_auto.io.plans import write_plan
 from mixcl_auto.io.runs import read_finetune_run
 from mixcl_auto.io.workspace import FinetuneFolder, Workspace

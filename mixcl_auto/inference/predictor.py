@@ -10,7 +10,8 @@ from torch import Tensor
 from mixcl_auto.errors import RunError, WeightsError
 from mixcl_auto.inference.sliding_window import predict_logits
 from mixcl_auto.io.checkpoints import load_weights
-from mixcl_auto.io.images import Volume, ras_shape, ras_spacing_mm
+from mixcl_auto.io.images import Volume
+from mixcl_auto.io.orientation import ras_shape, ras_spacing_mm
 from mixcl_auto.io.runs import read_finetune_run
 from mixcl_auto.io.workspace import FinetuneFolder
 from mixcl_auto.records.case import Geometry

@@ -17,7 +17,7 @@ from mixcl_auto import __version__
 from mixcl_auto.errors import DataError, RunError
 from mixcl_auto.io.dicom_sources import read_source_headers
 from mixcl_auto.io.files import replacing
-from mixcl_auto.io.images import from_ras, ras_shape
+from mixcl_auto.io.orientation import from_ras, ras_shape
 from mixcl_auto.io.segment_codes import Code, segment_codes
 from mixcl_auto.records.case import Geometry
 

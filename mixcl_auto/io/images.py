@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mixcl_auto.errors import DataError
 from mixcl_auto.io.detached import names_other_files
@@ -23,12 +22,18 @@ from mixcl_auto.io.itk import Array, FileContent, header_geometry, itk_errors, s
 from mixcl_auto.io.metaimage import check_compressed, is_metaimage
 from mixcl_auto.io.nifti import compress, is_nifti, nifti_values
 from mixcl_auto.io.nifti_header import check_header, header_note
+from mixcl_auto.io.orientation import (
+    contiguous_copy,
+    from_ras,
+    ras_geometry,
+    ras_shape,
+    ras_spacing_mm,
+    ras_view,
+    to_ras,
+)
 from mixcl_auto.io.voxel_values import image_values, label_values
 from mixcl_auto.records.case import Geometry
 
-_TOWARDS_POSITIVE = "RAS"
-_TOWARDS_NEGATIVE = "LPI"
-_COPY_BLOCK = (64, 16)
 _HASHED_SLICES = 4
 """Copied at once: they stay in the CPU's cache, which is five times as fast as a copy of the whole."""
 _PAIR_ENDINGS = (".hdr", ".img", ".img.gz")
@@ -94,59 +99,6 @@ def write_image(
     _write(path, from_ras(array_ras, grid), grid)
 
 
-def ras_geometry(shape: tuple[int, ...], spacing_mm: tuple[float, float, float]) -> Geometry:
-    """The grid of a RAS array whose first voxel's centre is the origin."""
-    x, y, z = shape
-    direction = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
-    return Geometry(
-        size=(x, y, z),
-        spacing_mm=spacing_mm,
-        origin_mm=(0.0, 0.0, 0.0),
-        direction=direction,
-        orientation="RAS",
-    )
-
-
-def ras_shape(geometry: Geometry) -> tuple[int, int, int]:
-    """The shape (x, y, z) that the file has once it is in RAS."""
-    x, y, z = (geometry.size[axis] for axis in _file_axes(geometry.orientation))
-    return (x, y, z)
-
-
-def ras_spacing_mm(geometry: Geometry) -> tuple[float, float, float]:
-    """The file's spacing in the order of the RAS array's axes."""
-    x, y, z = (geometry.spacing_mm[axis] for axis in _file_axes(geometry.orientation))
-    return (x, y, z)
-
-
-def corners_mm(geometry: Geometry) -> npt.NDArray[np.float64]:
-    """Where the centres of the eight corner voxels lie in ITK's space, (8, 3), in the RAS array's order."""
-    corners = np.indices((2, 2, 2)).reshape(3, -1) * np.subtract(geometry.size, 1)[:, None]
-    steps_mm = np.reshape(geometry.direction, (3, 3)) * np.array(geometry.spacing_mm)
-    positions = np.array(geometry.origin_mm)[:, None] + steps_mm @ corners
-    return np.stack([to_ras(axis.reshape(2, 2, 2), geometry).ravel() for axis in positions], axis=1)
-
-
-def to_ras(array_ijk: Array, geometry: Geometry, *, contiguous: bool = True) -> Array:
-    """Turn a file's array (i, j, k) into a RAS array: axes permuted and flipped, values kept.
-
-    C-contiguous, or, where that is not needed, contiguous with the axes in the order that the file has them.
-    """
-    array = _ras_view(array_ijk, geometry)
-    if contiguous:
-        return _contiguous(array)
-    slowest_first = np.argsort([-abs(stride) for stride in array.strides], kind="stable")
-    return np.ascontiguousarray(array.transpose(slowest_first)).transpose(np.argsort(slowest_first))
-
-
-def from_ras(array_ras: Array, geometry: Geometry) -> Array:
-    """Undo ``to_ras``: a contiguous array (k, j, i), as ITK lays it out, on the file's grid."""
-    axes = _file_axes(geometry.orientation)
-    flips = tuple(slice(None, None, _step(geometry.orientation[axis])) for axis in axes)
-    array_ijk = array_ras[flips].transpose(np.argsort(axes))
-    return _contiguous(array_ijk.transpose(2, 1, 0))
-
-
 def read_file(path: Path, series: str | None = None, *, hashed: bool = False) -> FileContent:
     """Read a file of one 3-D channel, or a DICOM series; a fourth axis of length 1 is dropped.
 
@@ -206,10 +158,10 @@ def source_sha256(path: Path) -> str:
 
 def content_sha256(values_ijk: Array, geometry: Geometry) -> str:
     """Hash of voxels and their number type, the same in whatever order of its axes the file has them."""
-    voxels = _ras_view(values_ijk, geometry).T
+    voxels = ras_view(values_ijk, geometry).T
     digest = hashlib.sha256(f"{voxels.shape} {voxels.dtype.str}".encode())
     for start in range(0, len(voxels), _HASHED_SLICES):
-        digest.update(_contiguous(voxels[start : start + _HASHED_SLICES]).data)
+        digest.update(contiguous_copy(voxels[start : start + _HASHED_SLICES]).data)
     return digest.hexdigest()
 
 
@@ -290,34 +242,3 @@ def _write(path: Path, array_kji: Array, geometry: Geometry) -> None:
 def _write_itk(image: Any, to: Path, path: Path, *, compress: bool) -> None:
     with itk_errors(path, "write"):
         sitk.WriteImage(image, str(to), useCompression=compress)
-
-
-def _ras_view(array_ijk: Array, geometry: Geometry) -> Array:
-    axes = _file_axes(geometry.orientation)
-    flips = tuple(slice(None, None, _step(geometry.orientation[axis])) for axis in axes)
-    return array_ijk.transpose(axes)[flips]
-
-
-def _file_axes(orientation: str) -> tuple[int, int, int]:
-    """For the RAS axes x, y, z: which axis of the file runs along them."""
-    along = [
-        (_TOWARDS_POSITIVE if letter in _TOWARDS_POSITIVE else _TOWARDS_NEGATIVE).index(letter)
-        for letter in orientation
-    ]
-    return (along.index(0), along.index(1), along.index(2))
-
-
-def _step(letter: str) -> int:
-    return 1 if letter in _TOWARDS_POSITIVE else -1
-
-
-def _contiguous(view: Array) -> Array:
-    """Copy block by block: twice as fast as one transposing copy, which misses the CPU's caches."""
-    if view.flags.c_contiguous:
-        return view.copy()
-    result = np.empty(view.shape, view.dtype)
-    rows, columns = _COPY_BLOCK
-    for i in range(0, view.shape[0], rows):
-        for j in range(0, view.shape[1], columns):
-            result[i : i + rows, j : j + columns] = view[i : i + rows, j : j + columns]
-    return result

@@ -10,9 +10,10 @@ import numpy.typing as npt
 from mixcl_auto.engines.process_pool import run_tasks
 from mixcl_auto.errors import DataError, MixCLError
 from mixcl_auto.io.case_files import read_case_image, read_case_labels
-from mixcl_auto.io.images import content_sha256, from_ras, ras_shape, to_ras
+from mixcl_auto.io.images import content_sha256
 from mixcl_auto.io.intensity_statistics import intensity_statistics, label_counts, quantile_sketch
 from mixcl_auto.io.itk import FileContent
+from mixcl_auto.io.orientation import from_ras, ras_shape, to_ras
 from mixcl_auto.io.voxel_values import image_values, label_values
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.case import RawCase, RawDataset

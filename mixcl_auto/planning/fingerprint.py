@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mixcl_auto.errors import DataError
-from mixcl_auto.io.images import ras_shape, ras_spacing_mm
+from mixcl_auto.io.orientation import ras_shape, ras_spacing_mm
 from mixcl_auto.planning.mixture import mixture_quantiles
 from mixcl_auto.records.fingerprint import CaseFingerprint, DatasetFingerprint, Intensities
 from mixcl_auto.records.inspection import CaseInspection

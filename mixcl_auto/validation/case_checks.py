@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixcl_auto.io.images import corners_mm, ras_shape
+from mixcl_auto.io.orientation import corners_mm, ras_shape
 from mixcl_auto.records.case import Geometry, RawDataset
 from mixcl_auto.records.finding import Finding
 from mixcl_auto.records.inspection import CaseInspection

@@ -11,7 +11,8 @@ from click.testing import CliRunner, Result
 from dicom_series import write_series
 
 from mixcl_auto.cli.main import cli
-from mixcl_auto.io.images import from_ras, read_image, read_labels
+from mixcl_auto.io.images import read_image, read_labels
+from mixcl_auto.io.orientation import from_ras
 from mixcl_auto.io.workspace import Workspace
 
 MODEL = ("--fraction", "0.25", "--init", "scratch", "--device", "cpu")

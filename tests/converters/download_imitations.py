@@ -9,7 +9,8 @@ import numpy as np
 import SimpleITK
 from dicom_series import write_series
 
-from mixcl_auto.io.images import from_ras, ras_geometry, write_image, write_labels
+from mixcl_auto.io.images import write_image, write_labels
+from mixcl_auto.io.orientation import from_ras, ras_geometry
 from mixcl_auto.phantoms.anatomy import EXTENT_MM, LABELS
 from mixcl_auto.phantoms.ct import make_patient
 from mixcl_auto.workflows.phantom_datasets import grid_geometry

@@ -6,7 +6,8 @@ import pytest
 from mixcl_auto.errors import DataError
 from mixcl_auto.evaluation.case_scores import check_grids
 from mixcl_auto.evaluation.score import CaseMaps, score_case
-from mixcl_auto.io.images import Volume, ras_geometry
+from mixcl_auto.io.images import Volume
+from mixcl_auto.io.orientation import ras_geometry
 
 LABELS = {"liver": 1, "spleen": 2, "kidney": 3, "gallbladder": 4}
 

@@ -10,7 +10,8 @@ from torch import nn
 from mixcl_auto.io.case_cache import write_case
 from mixcl_auto.io.checkpoints import save_weights
 from mixcl_auto.io.files import write_text
-from mixcl_auto.io.images import ras_shape, ras_spacing_mm, read_image, write_image
+from mixcl_auto.io.images import read_image, write_image
+from mixcl_auto.io.orientation import ras_shape, ras_spacing_mm
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.records.case import CachedCase, Geometry
 from mixcl_auto.records.plan import DatasetPlan, InferencePlan, NetworkPlan, Plan, PreprocessPlan

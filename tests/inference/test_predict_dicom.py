@@ -11,7 +11,8 @@ from mixcl_auto.errors import DataError, RunError
 from mixcl_auto.inference.predict import predict_files
 from mixcl_auto.inference.scans import find_scans
 from mixcl_auto.io.dicom import choose_series
-from mixcl_auto.io.images import from_ras, ras_spacing_mm, read_image, read_labels, to_ras, write_image
+from mixcl_auto.io.images import read_image, read_labels, write_image
+from mixcl_auto.io.orientation import from_ras, ras_spacing_mm, to_ras
 
 FEET_FIRST = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, -1.0)
 

@@ -9,7 +9,7 @@ import pytest
 
 from mixcl_auto.errors import DataError
 from mixcl_auto.io.case_cache import cached_key, case_key, open_case, remove_leftovers, write_case
-from mixcl_auto.io.images import ras_geometry
+from mixcl_auto.io.orientation import ras_geometry
 from mixcl_auto.records.case import CachedCase
 
 SHAPE = (70, 41, 9)

@@ -11,7 +11,8 @@ from mixcl_auto.io.case_files import (
     read_case_image,
     read_case_labels,
 )
-from mixcl_auto.io.images import ras_geometry, write_image, write_labels
+from mixcl_auto.io.images import write_image, write_labels
+from mixcl_auto.io.orientation import ras_geometry
 from mixcl_auto.records.case import RawCase
 
 SHAPE = (5, 6, 7)

@@ -20,9 +20,10 @@ from pydicom.uid import (
 from mixcl_auto.errors import DataError
 from mixcl_auto.io.case_files import image_sha256, label_volume
 from mixcl_auto.io.dicom import choose_series, find_series, read_series
-from mixcl_auto.io.images import corners_mm, read_file, read_geometry, read_image, write_image, write_labels
+from mixcl_auto.io.images import read_file, read_geometry, read_image, write_image, write_labels
 from mixcl_auto.io.inspection import inspect_case
 from mixcl_auto.io.itk import sitk
+from mixcl_auto.io.orientation import corners_mm
 from mixcl_auto.records.case import RawCase
 
 SHAPE = (12, 10, 8)

@@ -9,7 +9,7 @@ from dicom_series import series_geometry, tilted_direction, write_series
 
 from mixcl_auto.errors import DataError, RunError
 from mixcl_auto.io.dicom_seg import refuse_without_highdicom, write_segmentation
-from mixcl_auto.io.images import to_ras
+from mixcl_auto.io.orientation import to_ras
 
 ORGANS = {"right kidney": 2, "spleen": 1, "Speiseröhre": 3, "kidney tumour": 4}
 SIZE = (9, 8, 7)
