@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from typing import Generic, TypeVar
@@ -130,8 +131,7 @@ def _until_broken(
 
 
 def _start_worker(initializer: Callable[[], None] | None) -> None:
-    """Leave Ctrl-C to the parent, and end with it even if it is killed: an orphan would wait for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """End with the parent even if it is killed: an orphan would wait for ever."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if initializer is not None:
         initializer()
@@ -154,11 +154,22 @@ def _hand_out(
     """Give idle workers a task each; false if the pool turns out to be broken."""
     while waiting and len(running) < jobs:
         try:
-            running[pool.submit(function, waiting[-1])] = waiting[-1]
+            with _no_ctrl_c():
+                running[pool.submit(function, waiting[-1])] = waiting[-1]
         except BrokenProcessPool:
             return False
         waiting.pop()
     return True
+
+
+@contextmanager
+def _no_ctrl_c() -> Iterator[None]:
+    """Processes started meanwhile never get SIGINT, also not while they import: it is left to the parent."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _outcome(task: Task, future: Future[Value]) -> Outcome[Task, Value]:

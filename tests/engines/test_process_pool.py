@@ -43,6 +43,10 @@ def read_mark(_):
     return os.environ.get("MARKED") == str(os.getpid())
 
 
+def ctrl_c_is_blocked(_):
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 def fail():
     raise RuntimeError("no kernel")
 
@@ -185,3 +189,9 @@ def wait_until(condition):
     while not condition():
         assert time.monotonic() < deadline, "it did not happen within a minute"
         time.sleep(0.05)
+
+
+def test_ctrl_c_is_left_to_the_parent_from_a_workers_first_moment():
+    """A worker that it met while still importing would print its traceback."""
+    assert all(outcome.value for outcome in run_tasks(ctrl_c_is_blocked, range(3), jobs=2))
+    assert not ctrl_c_is_blocked(None)
