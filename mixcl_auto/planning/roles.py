@@ -24,8 +24,9 @@ def resolve_roles(
         PlanError: if a name is no dataset; the message lists those there are.
     """
     to_pretrain, to_target = set(pretrain), set(target)
+    named = to_pretrain | to_target
     known = {dataset.name for dataset in datasets}
-    if unknown := sorted((to_pretrain | to_target) - known):
+    if unknown := sorted(named - known):
         raise PlanError(
             f"no dataset {', '.join(unknown)} among those to plan with; there are: {', '.join(sorted(known))}"
         )
@@ -34,7 +35,12 @@ def resolve_roles(
         for dataset in datasets
     )
     return tuple(
-        dataset.model_copy(update={"role": _role(dataset, to_pretrain, to_target, has_target)})
+        dataset.model_copy(
+            update={
+                "role": _role(dataset, to_pretrain, to_target, has_target),
+                "role_given": dataset.role_given or dataset.name in named,
+            }
+        )
         for dataset in datasets
     )
 

@@ -30,7 +30,7 @@ class RawDataset(Record):
     name: str
     role: Role
     role_given: bool = True
-    """Whether ``dataset.json`` names the role; where it does not, ``role`` is ``both``."""
+    """Whether ``dataset.json`` or the user names the role; where none does, it is read as ``both``."""
     channel_name: str = "CT"
     labels: dict[str, int]
     """Organ name to label value, without the background (0)."""

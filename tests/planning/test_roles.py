@@ -31,6 +31,12 @@ def test_without_a_word_a_dataset_pretrains_beside_a_target(make):
     assert roles([silent, other], target=["B"]) == {"A": "pretrain", "B": "target"}
 
 
+def test_a_role_of_the_command_line_is_given(make):
+    silent = [make.dataset(name, "both", role_given=False) for name in "ABC"]
+    settled = resolve_roles(silent, pretrain=["A"], target=["B"])
+    assert [dataset.role_given for dataset in settled] == [True, True, False]
+
+
 def test_unknown_names_are_refused_with_those_there_are(make):
     with pytest.raises(PlanError, match="no dataset X among those to plan with; there are: D"):
         roles([make.dataset("D")], target=["X"])
