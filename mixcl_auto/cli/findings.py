@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mixcl_auto.records.finding import Finding
 
 _SHOWN_OF_A_KIND = 3
-"""Findings of one check in one dataset that are listed where there are more; all are in validation.json."""
+"""Findings of one kind in one dataset that are listed where there are more; all are in validation.json."""
 
 Row = tuple[str, str, str, str]
 
@@ -31,10 +31,10 @@ def print_findings(findings: "Iterable[Finding]") -> None:
 
 
 def _rows(findings: "Iterable[Finding]") -> Iterator[Row]:
-    """A row per finding, in groups of one severity, dataset and check, in the order in which they came."""
-    groups: dict[tuple[str, str, str], list[Finding]] = defaultdict(list)
+    """A row per finding, in groups of one severity, dataset and kind, in the order in which they came."""
+    groups: dict[tuple[str, str, tuple[str, str]], list[Finding]] = defaultdict(list)
     for found in findings:
-        groups[found.severity, found.dataset, found.check].append(found)
+        groups[found.severity, found.dataset, found.kind].append(found)
     for (severity, dataset, _), group in sorted(groups.items(), key=lambda item: item[0][:2]):
         shown = len(group) if len(group) <= _SHOWN_OF_A_KIND + 1 else _SHOWN_OF_A_KIND
         for found in group[:shown]:

@@ -84,14 +84,14 @@ def label_warnings(
 
 
 def finding_warnings(plan: Plan, findings: Sequence[Finding]) -> Iterator[str]:
-    """The warnings of validation, folded by dataset and check; those of cases left out count no more."""
+    """The warnings of validation, folded by dataset and kind; those of cases left out count no more."""
     left_out = {(dataset.name, case) for dataset in plan.datasets for case in dataset.left_out}
     names = {dataset.name for dataset in plan.datasets}
-    groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    groups: dict[tuple[str, tuple[str, str]], list[Finding]] = defaultdict(list)
     for found in findings:
         counts = found.dataset in names and (found.dataset, found.case) not in left_out
         if found.severity == "warning" and counts:
-            groups[found.dataset, found.check or found.message].append(found)
+            groups[found.dataset, found.kind].append(found)
     for (dataset, _), group in groups.items():
         case = f", case {group[0].case}" if group[0].case else ""
         others = f" (and {len(group) - 1} more of this kind)" if len(group) > 1 else ""

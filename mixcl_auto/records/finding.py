@@ -4,6 +4,8 @@ from typing import Literal
 
 from mixcl_auto.records.record import Record
 
+_WORDS_OF_ADVICE = 3
+
 
 class Finding(Record):
     """One thing that validation objects to."""
@@ -17,4 +19,14 @@ class Finding(Record):
     message: str
     """What is wrong and what to do."""
     check: str = ""
-    """The check that found it, for grouping; findings of one check in one dataset are of one kind."""
+    """The check that found it."""
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """What findings of one kind have in common: the check, and how the advice begins.
+
+        One check may find files that are missing, empty and damaged: each calls for something else. The rest
+        of the advice may name a file.
+        """
+        advice = self.message.partition("; ")[2]
+        return self.check or self.message, " ".join(advice.split()[:_WORDS_OF_ADVICE])

@@ -52,6 +52,19 @@ def test_many_problems_of_a_kind_are_folded_per_dataset(capsys: pytest.CaptureFi
     assert lines[-1] == "0 errors, 44 warnings"
 
 
+def test_faults_of_one_check_that_call_for_different_things_are_not_folded_together(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    faults = ["no such file; put it there", "empty (0 bytes); copy it again", "gzip; rename it to {}.nii.gz"]
+    print_findings(
+        finding(number).model_copy(update={"message": faults[number % 3].format(f"case_{number}")})
+        for number in range(60)
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert [sum(fault[:5] in line for line in lines) for fault in faults] == [3, 3, 3]
+    assert sum("and 17 more of this kind" in line for line in lines) == 3
+
+
 def test_a_message_of_several_lines_goes_on_indented(capsys: pytest.CaptureFixture[str]) -> None:
     print_findings([Finding(severity="error", dataset="", message="2 mistakes:\n  role\n  labels")])
     assert capsys.readouterr().out.splitlines()[:3] == ["error: 2 mistakes:", "      role", "      labels"]

@@ -12,13 +12,16 @@ def finding(case=None, message="odd", check="check_a", severity="warning", datas
     return Finding(severity=severity, dataset=dataset, case=case, message=message, check=check)
 
 
-def test_findings_are_folded_by_dataset_and_check():
+def test_findings_are_folded_by_dataset_check_and_advice():
     plan = Plan(datasets=(planned(), planned("E")))
     found = [finding("a"), finding("b", "odder"), finding("c"), finding("a", check="check_b")]
+    found += [finding("b", "odd; look at b"), finding("c", "odd; mend it")]
     found += [finding(message="mixed", check="check_c"), finding("a", dataset="E")]
     assert list(finding_warnings(plan, found)) == [
         "D, case a: odd (and 2 more of this kind)",
         "D, case a: odd",
+        "D, case b: odd; look at b",
+        "D, case c: odd; mend it",
         "D: mixed",
         "E, case a: odd",
     ]
