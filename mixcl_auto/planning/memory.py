@@ -4,7 +4,6 @@ Steps are measured where an estimate comes near the limit; one GB is 2^30 bytes 
 """
 
 import math
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -162,7 +161,8 @@ def check_memory(gb: float) -> float:
 def shrink_patch(plan: Plan, sections: Sequence[str], memory: StepMemory) -> Choice | None:
     """The largest patch whose steps fit with one sample; absent if the plan's own does.
 
-    Sides become shorter by 16 voxels, each time that which reaches furthest in mm, down to 32.
+    Sides become shorter by 16 voxels, each time that which reaches furthest in mm, down to 32. The search
+    begins where the estimate would end it: steps of a large network take a minute on a CPU.
 
     Args:
         plan: with the patch to begin with.
@@ -174,14 +174,19 @@ def shrink_patch(plan: Plan, sections: Sequence[str], memory: StepMemory) -> Cho
     """
     patches = [plan.network.patch_size, *smaller_patches(plan.network.patch_size, plan.preprocess.spacing_mm)]
 
-    def fits(patch: Patch) -> bool:
-        return all(memory.fits(with_patch(plan, patch), section) for section in sections)
+    def fits(index: int, known: StepMemory = memory) -> bool:
+        return all(known.fits(with_patch(plan, patches[index]), section) for section in sections)
 
-    if fits(patches[0]):
-        return None
-    found = bisect_left(patches, True, lo=1, key=fits)
-    if found == len(patches):
+    estimates, last = StepMemory(memory.budget), len(patches) - 1
+    found = next((index for index in range(last) if fits(index, estimates)), last)
+    while found < last and not fits(found):
+        found += 1
+    if not fits(found):
         raise PlanError(_too_small(with_patch(plan, patches[-1]), sections, memory))
+    while found > 0 and fits(found - 1):
+        found -= 1
+    if found == 0:
+        return None
     fitting = with_patch(plan, patches[found])
     steps = "; ".join(f"{section}: {memory.need(fitting, section, 1).how}" for section in sections)
     rule = f"shrunk from {_text(patches[0])} in steps of 16 to fit the memory"

@@ -45,14 +45,15 @@ def machine(memory_gb, *gpus_gb):
 class FakeDevice:
     """A device on which a step takes 1 GB and so many GB per sample of 96^3; it notes what was asked."""
 
-    def __init__(self, pretrain_gb=3.0, finetune_gb=1.0, free_gb=math.inf):
+    def __init__(self, pretrain_gb=3.0, finetune_gb=1.0, free_gb=math.inf, fixed_gb=1.0):
+        self.fixed_gb = fixed_gb
         self.sample_gb = {"pretrain": pretrain_gb, "finetune": finetune_gb}
         self.free_gb = free_gb
         self.steps = []
 
     def __call__(self, plan, section, batch_size, limit_gb):
         self.steps.append((section, plan.network.patch_size, batch_size))
-        gb = 1.0 + batch_size * self.sample_gb[section] * math.prod(plan.network.patch_size) / VOXELS
+        gb = self.fixed_gb + batch_size * self.sample_gb[section] * math.prod(plan.network.patch_size) / VOXELS
         if gb > min(limit_gb, self.free_gb):
             return math.inf if limit_gb <= self.free_gb else None
         return gb
@@ -159,10 +160,17 @@ def test_a_trainer_that_will_not_run_shrinks_nothing():
     assert shrink_patch(PAPER, ["finetune"], memory(2.7, FakeDevice())) is None
 
 
-def test_few_patches_are_measured_on_the_way():
-    device = FakeDevice()
-    shrink_patch(PAPER, ["pretrain"], memory(2.7, device))
-    assert len(device.steps) <= 5 < len(list(smaller_patches((96, 96, 96), (1.5, 1.5, 2.0))))
+@pytest.mark.parametrize("sample_gb", [4.0, 5.0, 6.0])
+def test_the_search_measures_few_patches_and_ends_between_fitting_and_not(sample_gb):
+    """Whether the estimate, of 2.2 GB and 5.5 GB a sample, is too high or too low."""
+    device = FakeDevice(pretrain_gb=sample_gb, fixed_gb=2.2)
+    known = memory(4, device)
+    choice = shrink_patch(PAPER, ["pretrain"], known)
+    measured = len(device.steps)
+    patches = [PAPER.network.patch_size, *smaller_patches((96, 96, 96), (1.5, 1.5, 2.0))]
+    fitting = [known.fits(with_patch(PAPER, patch), "pretrain") for patch in patches]
+    assert choice.value == patches[fitting.index(True)] != patches[0]
+    assert measured <= 4
 
 
 def test_memory_that_holds_no_patch_is_an_error_that_says_how_much_would():
