@@ -12,7 +12,11 @@ from mixcl_auto.errors import DataError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder (same suffixes); moved onto ``path`` if the block succeeds."""
+    """Give a temporary path in the same folder (same suffixes); moved onto ``path`` if the block succeeds.
+
+    Raises:
+        OSError: if it can't be written; ``filename`` is ``path``, which the user knows.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
@@ -20,6 +24,10 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as problem:
+        if problem.filename is not None and Path(problem.filename) == temporary:
+            problem.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -28,6 +36,20 @@ def write_text(path: Path, text: str) -> None:
     """Replace a text file (UTF-8) at once."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def check_writable(folder: Path) -> None:
+    """See that files can be written into a folder, which need not exist yet; before hours of work, not after.
+
+    Raises:
+        DataError: if not.
+    """
+    existing = next(one for one in (folder, *folder.parents) if one.exists())
+    if not os.access(existing, os.W_OK):
+        raise DataError(
+            f"{existing}: you may not write here; choose another workspace (-w), and give the data's folder "
+            "as --raw-data if it stays here"
+        )
 
 
 def read_text(path: Path, *, what: str, remedy: str) -> str:

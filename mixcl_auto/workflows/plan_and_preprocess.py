@@ -9,7 +9,7 @@ from typing import Literal
 
 from mixcl_auto.engines.cores import available_cores
 from mixcl_auto.errors import DataError, PlanError
-from mixcl_auto.io.files import write_text
+from mixcl_auto.io.files import check_writable, write_text
 from mixcl_auto.io.inspection import inspect_datasets
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.planning.machine import describe_machine
@@ -96,6 +96,7 @@ def plan_and_preprocess(
     edits = list(edits)
     check_wishes(preset, edits, spacing=spacing, window=window, memory_gb=memory_gb)  # before data are read
     space, machine, names = open_workspace(workspace), describe_machine(), list(datasets)
+    check_writable(space.root)
     if raw_data is not None:
         link_raw_data(space, raw_data, names)
     read, findings = read_datasets(space, names)

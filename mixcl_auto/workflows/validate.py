@@ -8,7 +8,7 @@ from typing import Literal
 
 from mixcl_auto.engines.cores import available_cores
 from mixcl_auto.errors import DataError
-from mixcl_auto.io.files import write_text
+from mixcl_auto.io.files import check_writable, write_text
 from mixcl_auto.io.raw_dataset import dataset_folders, misplaced_dataset, other_folders, read_raw_dataset
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.planning.roles import resolve_roles
@@ -48,9 +48,11 @@ def validate(
         progress: told of every case.
 
     Raises:
-        DataError: if there is no dataset, one of those named does not exist, or one can't be linked.
+        DataError: if the workspace can't be written to, or if there is no dataset, one of those named does not
+            exist, or one can't be linked.
     """
     space, names = open_workspace(workspace), list(datasets)
+    check_writable(space.root)
     if raw_data is not None:
         link_raw_data(space, raw_data, names)
     read, findings = read_datasets(space, names)

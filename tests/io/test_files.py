@@ -3,7 +3,7 @@ import os
 import pytest
 
 from mixcl_auto.errors import DataError
-from mixcl_auto.io.files import check_readable, file_sha256, read_text, replacing, write_text
+from mixcl_auto.io.files import check_readable, check_writable, file_sha256, read_text, replacing, write_text
 
 
 def test_a_failed_write_keeps_the_old_content(tmp_path):
@@ -49,3 +49,16 @@ def test_files_that_can_not_be_read_are_named_with_what_they_are(tmp_path):
     ):
         with pytest.raises(DataError, match=message):
             check_readable(tmp_path / name)
+
+
+def test_a_write_that_fails_is_one_of_the_file_and_not_of_its_temporary(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught, replacing(tmp_path / "a.txt"):
+        pass
+    assert caught.value.filename == str(tmp_path / "a.txt")
+
+
+def test_a_folder_that_can_not_be_written_to_is_told_before_it_exists(tmp_path, monkeypatch):
+    check_writable(tmp_path / "new" / "workspace")
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(DataError, match=f"{tmp_path}: you may not write here; choose another workspace"):
+        check_writable(tmp_path / "new" / "workspace")
