@@ -27,7 +27,7 @@ _NORMALISED_RANGE = 30.0
 def files_are_readable(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
     """Missing, empty, truncated or unreadable files; axes, channels and label values that can't be used."""
     for file, message in found.problems.items():
-        yield _finding("error", found, _located(file, message), file)
+        yield _finding("error", found, _located(file, message), file if _is_path(file) else None)
 
 
 def reading_was_sure(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
@@ -196,10 +196,15 @@ def _misfits_voxels(image: Geometry, label: Geometry) -> Iterator[tuple[str, str
 def _located(file: str, message: str) -> str:
     """The message after the file's name and folder; what is no path has none."""
     path = Path(file)
-    return message if path.name == file else f"{path.parent.name}/{path.name}: {message}"
+    return f"{path.parent.name}/{path.name}: {message}" if _is_path(file) else message
 
 
-def _finding(severity: str, found: CaseInspection, message: str, file: str) -> Finding:
+def _is_path(file: str) -> bool:
+    """Whether a problem is one of a file, and not of what is not given."""
+    return Path(file).name != file
+
+
+def _finding(severity: str, found: CaseInspection, message: str, file: str | None) -> Finding:
     level = "error" if severity == "error" else "warning"
     return Finding(severity=level, dataset=found.dataset, case=found.case, file=file, message=message)
 

@@ -169,13 +169,18 @@ def _leak(first: CaseInspection, second: CaseInspection, roles: Mapping[str, Rol
 
 def _duplicate(first: CaseInspection, second: CaseInspection, roles: Mapping[str, Role]) -> Finding:
     leaks = _leak(first, second, roles)
-    advice = "the held-out folds would leak" if leaks else "it counts twice"
+    between_targets = first.dataset != second.dataset and roles[second.dataset] == "target"
+    advice = "it counts twice; remove one of them"
+    if leaks:
+        advice = "the held-out folds would leak; remove one of them"
+    elif between_targets:
+        advice = "two targets have it; nothing to do if each has its own labels of it"
     return Finding(
         severity="error" if leaks else "warning",
         dataset=second.dataset,
         case=second.case,
         file=second.image.path if second.image else None,
-        message=f"the same scan as {first.dataset}, {first.case}: {advice}; remove one of them",
+        message=f"the same scan as {first.dataset}, {first.case}: {advice}",
     )
 
 

@@ -146,6 +146,20 @@ def test_the_same_scan_twice_in_a_target_is_an_error_under_two_patients(role, pa
     assert finding.severity == severity
 
 
+def test_a_scan_in_two_targets_does_not_count_twice():
+    datasets = [dataset("T", "target"), dataset("U", "target")]
+    (finding,) = judge(datasets, [same_scan("a", "T"), same_scan("a", "U")])
+    assert finding.severity == "warning"
+    assert "the same scan as T, a: two targets have it; nothing to do" in finding.message
+
+
+def test_what_is_not_given_is_blamed_on_no_file():
+    (finding,) = judge([DATASET], [case(label=None, label_voxels={}, problems={"label": "no label map"})])
+    assert (finding.file, finding.message) == (None, "no label map")
+    (finding,) = judge([DATASET], [case(label=None, label_voxels={}, problems={"a/b.nii": "empty"})])
+    assert (finding.file, finding.message) == ("a/b.nii", "a/b.nii: empty")
+
+
 def test_a_target_patient_named_in_the_pool_is_an_error():
     datasets = [dataset("P", "pretrain"), dataset("T", "target")]
     found = judge(datasets, [case("a", "P", patient="Ann"), case("b", "T", patient="Ann")])
