@@ -48,8 +48,8 @@ def validate(
         progress: told of every case.
 
     Raises:
-        DataError: if the workspace can't be written to, or if there is no dataset, one of those named does not
-            exist, or one can't be linked.
+        DataError: if the workspace can't be written to, if there is no dataset, or if one of those named
+            does not exist or can't be linked.
     """
     space, names = open_workspace(workspace), list(datasets)
     check_writable(space.root)
