@@ -53,7 +53,9 @@ class FakeDevice:
 
     def __call__(self, plan, section, batch_size, limit_gb):
         self.steps.append((section, plan.network.patch_size, batch_size))
-        gb = self.fixed_gb + batch_size * self.sample_gb[section] * math.prod(plan.network.patch_size) / VOXELS
+        gb = (
+            self.fixed_gb + batch_size * self.sample_gb[section] * math.prod(plan.network.patch_size) / VOXELS
+        )
         if gb > min(limit_gb, self.free_gb):
             return math.inf if limit_gb <= self.free_gb else None
         return gb
