@@ -66,7 +66,7 @@ class Commands(click.Group):
             raise click.exceptions.Exit(1) from None
         except KeyboardInterrupt:
             raise Problem(
-                "stopped by Ctrl-C; run the same command again to go on with what is left"
+                "stopped by Ctrl-C; what is finished is kept: run the same command again for the rest"
             ) from None
         except OSError as problem:
             if ctx.params["debug"]:

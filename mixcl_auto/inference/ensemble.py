@@ -24,6 +24,8 @@ class Ensemble:
     """Organ name to label value."""
     runs: tuple[str, ...]
     """Each run's folder below the plan's results."""
+    is_ct: bool
+    """Whether they were trained on Hounsfield units."""
 
 
 def load_ensemble(folders: Sequence[FinetuneFolder], device: str | torch.device | None = None) -> Ensemble:
@@ -47,4 +49,5 @@ def load_ensemble(folders: Sequence[FinetuneFolder], device: str | torch.device 
                 f"{'; '.join(differences)}. Predict with runs of one plan and target"
             )
     runs = tuple("/".join(folder.path.parts[-_RUN_FOLDERS:]) for folder in folders)
-    return Ensemble(predictors, first_run.plan.dataset(first_run.dataset).labels, runs)
+    dataset = first_run.plan.dataset(first_run.dataset)
+    return Ensemble(predictors, dataset.labels, runs, dataset.is_ct)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 
 from mixcl_auto.errors import DataError, MixCLError, RunError
@@ -21,7 +22,9 @@ from mixcl_auto.inference.scans import Scan, read_scan, refuse_clashes
 from mixcl_auto.io.case_cache import CaseReader
 from mixcl_auto.io.dicom_seg import refuse_without_highdicom, write_segmentation
 from mixcl_auto.io.files import file_sha256, read_text, write_text
-from mixcl_auto.io.images import write_labels
+from mixcl_auto.io.hounsfield import implausible_hu
+from mixcl_auto.io.images import Volume, write_labels
+from mixcl_auto.io.intensity_statistics import intensity_statistics
 from mixcl_auto.io.orientation import ras_geometry
 from mixcl_auto.io.plans import write_plan
 from mixcl_auto.io.runs import read_finetune_run
@@ -164,6 +167,8 @@ def _predict_scan(model: Ensemble, scan: Scan, output: Path, label_format: Label
     volume, files = read_scan(scan)
     if path.resolve() in {file.resolve() for file in files}:
         raise DataError(f"{scan.path}: the label map would overwrite {path}; choose another output folder")
+    if model.is_ct and (doubt := _doubt(volume)):
+        logger.warning("%s: %s; it is segmented as it is", scan.path, doubt)
     labels = predict_volume(model.predictors, volume)
     if label_format == "nifti":
         write_labels(path, labels, volume.geometry)
@@ -171,6 +176,13 @@ def _predict_scan(model: Ensemble, scan: Scan, output: Path, label_format: Label
         recipe = {"plan": content_hash(model.predictors[0].plan), "runs": ";".join(model.runs)}
         write_segmentation(path, labels, volume.geometry, files, model.labels, parameters=recipe)
     return path
+
+
+def _doubt(volume: Volume) -> str | None:
+    """Why a scan can't be in HU, such as a label map among the scans."""
+    finite = volume.array[np.isfinite(volume.array)] if volume.array.dtype.kind == "f" else volume.array
+    values = intensity_statistics(finite)
+    return None if values is None else implausible_hu(values)
 
 
 def _predict_cached(predictor: Predictor, reader: CaseReader, folder: FinetuneFolder) -> None:

@@ -60,7 +60,8 @@ class Draft:
         self.plan = self.plan.model_copy(update={"datasets": tuple(planned)})
         for raw, dataset in zip(datasets, planned, strict=True):
             rule = "dataset.json or command line" if raw.role_given else "not given"
-            reason = f"{len(dataset.cases)} cases with {', '.join(dataset.labels)}"
+            cases = "1 case" if len(dataset.cases) == 1 else f"{len(dataset.cases)} cases"
+            reason = f"{cases} with {', '.join(dataset.labels)}"
             self._note(f"datasets.{dataset.name}.role", Choice(dataset.role, rule, reason))
 
     def note_split(self, split: DatasetSplit, patients: int) -> None:

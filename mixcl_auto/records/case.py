@@ -35,6 +35,12 @@ class RawDataset(Record):
     labels: dict[str, int]
     """Organ name to label value, without the background (0)."""
     cases: tuple[RawCase, ...]
+
+    @property
+    def is_ct(self) -> bool:
+        """Whether its intensities are Hounsfield units."""
+        return self.channel_name.upper() == "CT"
+
     unused_files: tuple[Path, ...] = ()
     """What lies among the files of the cases and belongs to none."""
 

@@ -86,6 +86,11 @@ class DatasetPlan(Record):
         return 1 + max(self.labels.values(), default=0)
 
     @property
+    def is_ct(self) -> bool:
+        """Whether its intensities are Hounsfield units."""
+        return self.channel_name.upper() == "CT"
+
+    @property
     def is_target(self) -> bool:
         """Whether models are fine-tuned on it."""
         return self.role in ("target", "both")

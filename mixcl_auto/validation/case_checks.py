@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mixcl_auto.io.hounsfield import implausible_hu
 from mixcl_auto.io.orientation import corners_mm, ras_shape
 from mixcl_auto.records.case import Geometry, RawDataset
 from mixcl_auto.records.finding import Finding
@@ -20,8 +21,6 @@ _EXTENT_MM = (10.0, 2500.0)
 _SPACING_MM = (0.05, 20.0)
 _LEAST_VOXELS = 3
 """Along every axis."""
-_NORMALISED_RANGE = 30.0
-"""Below this a range is that of shares, or of standard deviations, and not of HU."""
 
 
 def files_are_readable(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
@@ -85,41 +84,12 @@ def image_varies(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding
 
 
 def hounsfield_units_are_plausible(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
-    """CT reaches from air (about -1000 HU) to soft tissue (about 40 HU) and beyond."""
+    """CT is in Hounsfield units."""
     values = found.intensities
-    if (
-        not (found.image and values)
-        or dataset.channel_name.upper() != "CT"
-        or values.minimum == values.maximum
-    ):
+    if not (found.image and values and dataset.is_ct) or values.minimum == values.maximum:
         return
-    extent = f"values reach from {values.minimum:g} to {values.maximum:g}"
-    if values.maximum - values.minimum <= _NORMALISED_RANGE:
-        message = f"{extent}: normalised, not HU; give the scan as the scanner wrote it"
-    elif values.minimum >= 0 and values.maximum <= 255:
-        message = f"{extent}: the grey values of a picture, not HU; give the scan as the scanner wrote it"
-    elif values.minimum >= 0:
-        message = (
-            f"{extent}: no HU below 0; perhaps 1024 was added: subtract it (the rescale intercept), or name "
-            "the true modality under channel_names in dataset.json"
-        )
-    elif values.minimum > -200:
-        message = (
-            f"{extent}: no air (about -1000 HU); perhaps the scan was clipped to a window, or an offset was "
-            "added: give it as the scanner wrote it"
-        )
-    elif values.percentile_99_5 < -200:
-        message = (
-            f"{extent}, but 99.5 % are below -200 HU: hardly any tissue; perhaps 1024 was subtracted twice: "
-            "add it once"
-        )
-    elif values.percentile_99_5 > 4000:
-        message = (
-            f"{extent}, with 0.5 % above {values.percentile_99_5:g}: too high for HU; check the rescale slope"
-        )
-    else:
-        return
-    yield _finding("warning", found, message, found.image.path)
+    if message := implausible_hu(values):
+        yield _finding("warning", found, message, found.image.path)
 
 
 def size_is_physical(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:

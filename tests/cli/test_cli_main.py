@@ -149,7 +149,7 @@ def test_ctrl_c_says_how_to_go_on(broken) -> None:
     broken(KeyboardInterrupt())
     result = run("doctor")
     assert result.exit_code == 1
-    assert "stopped by Ctrl-C; run the same command again" in result.stderr
+    assert "stopped by Ctrl-C; what is finished is kept" in result.stderr
 
 
 def test_kernels_are_kept_in_a_temporary_folder_where_nothing_else_may_be_written(

@@ -126,6 +126,17 @@ def test_an_unreadable_scan_is_named_and_the_others_are_segmented(threshold_run,
     ]
 
 
+def test_a_scan_that_is_not_in_hu_is_segmented_with_a_warning(threshold_run, tmp_path, caplog):
+    image = next(iter(threshold_run.images.values()))
+    predict_files([threshold_run.folder], find_scans(image), tmp_path)
+    assert "HU" not in caplog.text
+    volume = read_image(image)
+    write_image(tmp_path / "raw.nii.gz", volume.array + 1024, volume.spacing_mm, volume.geometry)
+    (written,) = predict_files([threshold_run.folder], find_scans(tmp_path / "raw.nii.gz"), tmp_path / "out")
+    assert written.is_file()
+    assert "perhaps 1024 was added" in caplog.text
+
+
 def test_the_only_scans_problem_is_told_as_it_is(threshold_run, tmp_path):
     broken = tmp_path / "broken.nii.gz"
     broken.write_bytes(b"")
