@@ -32,6 +32,14 @@ dataset_option = click.option(
     metavar="NAME",
     help="The target dataset. [default: the plan's only target]",
 )
+datasets_option = click.option(
+    "-d",
+    "--dataset",
+    "datasets",
+    metavar="NAME",
+    multiple=True,
+    help="Only this dataset; can be repeated. [default: all of raw_data/]",
+)
 raw_data_option = click.option(
     "--raw-data",
     metavar="FOLDER",

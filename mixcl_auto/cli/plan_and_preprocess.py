@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 import click
 
 from mixcl_auto.cli.numbers import AutoOrNumbers, Numbers, NumbersCommand
-from mixcl_auto.cli.options import Settings, jobs_option, pass_settings, raw_data_option, set_option
+from mixcl_auto.cli.options import (
+    Settings,
+    datasets_option,
+    jobs_option,
+    pass_settings,
+    raw_data_option,
+    set_option,
+)
 
 if TYPE_CHECKING:
     from mixcl_auto.records.plan import Plan
@@ -16,14 +23,7 @@ if TYPE_CHECKING:
     "plan_and_preprocess", cls=NumbersCommand, short_help="Measure the data, write the plan, fill the cache."
 )
 @raw_data_option
-@click.option(
-    "-d",
-    "--dataset",
-    "datasets",
-    metavar="NAME",
-    multiple=True,
-    help="Plan with this dataset and others named so; can be repeated. [default: all of raw_data/]",
-)
+@datasets_option
 @click.option(
     "--preset",
     type=click.Choice(["paper", "balanced", "tiny"]),

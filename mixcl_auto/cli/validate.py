@@ -4,19 +4,12 @@ from pathlib import Path
 
 import click
 
-from mixcl_auto.cli.options import Settings, jobs_option, pass_settings, raw_data_option
+from mixcl_auto.cli.options import Settings, datasets_option, jobs_option, pass_settings, raw_data_option
 
 
 @click.command("validate", short_help="List every problem of the raw data.")
 @raw_data_option
-@click.option(
-    "-d",
-    "--dataset",
-    "datasets",
-    metavar="NAME",
-    multiple=True,
-    help="Check this dataset; can be repeated. [default: all of raw_data/]",
-)
+@datasets_option
 @jobs_option
 @pass_settings
 def validate(settings: Settings, raw_data: Path | None, datasets: tuple[str, ...], jobs: int | None) -> None:
