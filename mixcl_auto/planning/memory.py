@@ -19,6 +19,8 @@ _USABLE_SHARE = 0.8
 """Of the memory; the rest is for the loader, the system and what a step leaves out (checkpoints)."""
 _WELL_BELOW = 0.5
 """An estimate of at most this share of the usable memory needs no measurement."""
+_LEAST_GROWTH = 0.4
+"""Of the estimated growth: a little less than what bf16 takes of float32."""
 _SIDE_STEP, _LEAST_SIDE = 16, 32
 _GB = 2**30
 _LIBRARIES_GB = 0.8
@@ -113,7 +115,9 @@ class StepMemory:
             )
             return Need(at_1_gb, estimate.growth_gb, how)
         how = f"measured {at_1_gb:.1f} GB at batch 1, {self._text(at_2_gb)} at 2"
-        return Need(at_1_gb, max(0.0, at_2_gb - at_1_gb), how)
+        # The growth of a small step is hidden by noise.
+        growth_gb = max(at_2_gb - at_1_gb, _LEAST_GROWTH * estimate.growth_gb)
+        return Need(at_1_gb, growth_gb, how)
 
     def fits(self, plan: Plan, section: str, batch_size: int = 1) -> bool:
         """Whether a batch stays within the budget."""
@@ -239,12 +243,13 @@ def memory_warning(plan: Plan, section: str, memory: StepMemory) -> str | None:
     """What to say of a batch that does not fit: that of a user who has set batch or patch."""
     size: int = getattr(plan, section).batch_size
     need = memory.need(plan, section, size)
-    if need.gb(size) <= memory.budget.usable_gb:
+    gb = need.gb(size)
+    if gb <= memory.budget.usable_gb:
         return None
+    takes = f"would take some {gb:.1f} GB" if math.isfinite(gb) else "would not fit the memory"
     return (
-        f"{section}: a batch of {size} with patches of {_text(plan.network.patch_size)} may not fit the "
-        f"memory ({need.how}; {memory.budget}); lower {section}.batch_size or network.patch_size, or use a "
-        "larger device"
+        f"{section}: a batch of {size} with patches of {_text(plan.network.patch_size)} {takes} ({need.how}; "
+        f"{memory.budget}); lower {section}.batch_size or network.patch_size, or use a larger device"
     )
 
 

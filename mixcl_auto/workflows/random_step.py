@@ -24,7 +24,7 @@ def take_random_step(plan: Plan, section: str, batch_size: int, device: torch.de
     It has AdamW's moments, and measures the gradient's shares if the run ever does.
     """
     trainer: TrainerPlan = plan.pretrain if section == "pretrain" else plan.finetune
-    precision = resolve_precision(trainer.precision, device, plan.network.patch_size)
+    precision = _precision(trainer, device, plan)
     prepare = _pretraining if section == "pretrain" else _finetuning
     with limited_threads(trainer.threads):
         state, objective, batch = prepare(plan, batch_size, device, precision)
@@ -36,6 +36,12 @@ def take_random_step(plan: Plan, section: str, batch_size: int, device: torch.de
             measure_gradients=trainer.gradient_every > 0,
             gradient_clip_norm=trainer.gradient_clip_norm,
         )
+
+
+def _precision(trainer: TrainerPlan, device: torch.device, plan: Plan) -> Precision:
+    """The plan's, but none that a CPU emulates a hundred times slower, or lacks: it is meant for a GPU."""
+    wanted = trainer.precision if device.type == "cuda" or trainer.precision == "fp32" else "auto"
+    return resolve_precision(wanted, device, plan.network.patch_size)
 
 
 def random_pairs(plan: Plan, batch_size: int, label_grid: Index) -> Batch:

@@ -57,7 +57,7 @@ def step_measure(progress: Progress | None = None) -> Measure:
         (outcome,) = run_tasks(
             limited_peak_gb, [step], jobs=2, name=lambda _: section, description=str(step), progress=progress
         )
-        if isinstance(outcome.error, RunError):  # killed, or a precision that only the target device has
+        if isinstance(outcome.error, RunError):  # killed
             logger.warning("not measured, estimated instead: %s", outcome.error)
             return None
         if outcome.error is not None:

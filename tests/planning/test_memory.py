@@ -114,6 +114,12 @@ def test_measured_numbers_are_rounded_up_to_tenths():
     assert len(choices) == 1
 
 
+def test_noise_does_not_make_further_samples_free():
+    """Two samples seem to take no more than one: 0.4 x 5.5 = 2.2 GB count for each; 5 + 2.2 of 8 GB."""
+    device = FakeDevice(pretrain_gb=0.0, fixed_gb=5.0)
+    assert choose_batch_size(PAPER, "pretrain", memory(10, device)).value == 2
+
+
 def test_a_step_is_measured_once():
     device = FakeDevice()
     known = memory(17, device)
@@ -193,7 +199,10 @@ def test_memory_that_stops_the_smallest_step_is_told_by_the_estimate():
 
 def test_a_users_batch_that_does_not_fit_brings_a_warning():
     known = memory(17, FakeDevice())
-    assert "pretrain: a batch of 6 with patches of 96 x 96 x 96" in memory_warning(PAPER, "pretrain", known)
+    warning = memory_warning(PAPER, "pretrain", known)
+    assert "pretrain: a batch of 6 with patches of 96 x 96 x 96 would take some 19.0 GB (measured" in warning
+    known = memory(6, FakeDevice())
+    assert "would not fit the memory (measured 4.0 GB" in memory_warning(PAPER, "pretrain", known)
     assert memory_warning(PAPER, "finetune", known) is None
 
 

@@ -90,6 +90,19 @@ def test_a_random_step_is_the_trainers_own(section: str, plan: Plan, monkeypatch
     assert math.isfinite(seen["columns"][column].item())
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_precision_that_is_meant_for_a_gpu_is_not_emulated(
+    precision: str, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mixcl_auto.training.device._computes_in_bf16", lambda device: False)
+    asked = []
+    prepare = random_step._finetuning
+    monkeypatch.setattr(random_step, "_finetuning", lambda *given: asked.append(given[-1]) or prepare(*given))
+    section = plan.finetune.model_copy(update={"precision": precision})
+    take_random_step(plan.model_copy(update={"finetune": section}), "finetune", 1, CPU)
+    assert asked == ["fp32"]
+
+
 def test_a_step_is_measured_in_a_process_of_its_own_and_announced(plan: Plan) -> None:
     """Python, torch and MONAI take 0.5 GB; what this process holds does not count."""
     ballast = torch.ones(5 * GB // 4, dtype=torch.uint8)
