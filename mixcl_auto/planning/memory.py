@@ -23,7 +23,7 @@ _LEAST_GROWTH = 0.4
 """Of the estimated growth: a little less than what bf16 takes of float32."""
 _SIDE_STEP, _LEAST_SIDE = 16, 32
 _GB = 2**30
-_LIBRARIES_GB = 0.8
+_LIBRARIES_GB = 0.9
 _BYTES_PER_PARAMETER = 16
 """Weight, gradient and AdamW's two moments, in float32."""
 _BYTES_PER_FEATURE = {"pretrain": 420.0, "finetune": 95.0}

@@ -65,14 +65,14 @@ def memory(gb, device=None):
     return StepMemory(Budget(gb, "a test"), device)
 
 
-# In float32 on an x86-64 CPU with AVX2 and 2 threads, torch 2.13, as `take_random_step` does.
+# By `step_measure` in float32, on an x86-64 CPU with AVX2, 2 threads, torch 2.13.
 @pytest.mark.parametrize(
     ("section", "side", "measured_gb"),
-    [("pretrain", 96, 7.24), ("pretrain", 64, 3.29), ("finetune", 96, 3.01), ("finetune", 64, 2.27)],
+    [("pretrain", 96, 7.44), ("pretrain", 64, 3.49), ("finetune", 96, 3.21), ("finetune", 64, 2.47)],
 )
 def test_the_estimate_is_near_what_the_full_network_took(section, side, measured_gb):
     estimate = estimated_need(with_patch(PAPER, (side, side, side)), section, 1).gb(1)
-    assert 0.95 * measured_gb <= estimate <= 1.25 * measured_gb
+    assert measured_gb <= estimate <= 1.2 * measured_gb
 
 
 def test_an_estimate_far_below_the_limit_is_not_measured():
