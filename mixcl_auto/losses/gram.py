@@ -42,38 +42,46 @@ class _JointGram(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, rows_prime: Tensor, mean: Tensor, mean_prime: Tensor) -> Tensor:
         ctx.save_for_backward(rows, rows_prime, mean, mean_prime)
-        means = torch.cat([mean, mean_prime])[:, None]
+        means = torch.cat([mean, mean_prime])
         gram = means.new_zeros(len(means), len(means))
         with without_autocast(rows):
             for start, stop in _blocks(rows):
-                channels = _both(rows, rows_prime, start, stop, means).sub_(means)
-                gram.addmm_(channels, channels.T)
+                centred = _both(rows, rows_prime, start, stop, means).sub_(means)
+                gram.addmm_(centred.T, centred)
         return gram
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        """d/dX of sum(G * X X^T) is (G + G^T) X."""
+        """d/dX of sum(G * X^T X) is X (G + G^T), for X with a voxel per row."""
         rows, rows_prime, mean, mean_prime = ctx.saved_tensors
-        means = torch.cat([mean, mean_prime])[:, None]
+        means, channels = torch.cat([mean, mean_prime]), len(mean)
         symmetric = gradient + gradient.T
         to_rows, to_rows_prime = torch.empty_like(rows), torch.empty_like(rows_prime)
         with without_autocast(rows):
             for start, stop in _blocks(rows):
-                channels = _both(rows, rows_prime, start, stop, means).sub_(means)
-                first, second = (symmetric @ channels).chunk(2)
-                to_rows[start:stop].copy_(first.T)
-                to_rows_prime[start:stop].copy_(second.T)
+                both = _both(rows, rows_prime, start, stop, means).sub_(means) @ symmetric
+                to_rows[start:stop].copy_(both[:, :channels])
+                to_rows_prime[start:stop].copy_(both[:, channels:])
         return to_rows, to_rows_prime, None, None
 
 
 def _both(rows: Tensor, rows_prime: Tensor, start: int, stop: int, like: Tensor) -> Tensor:
-    """Both views' channels at some voxels, (2C, stop - start), widened to the precision of ``like``."""
+    """Both views' channels at some voxels, (stop - start, 2C), widened to the precision of ``like``."""
     channels = rows.shape[1]
-    both = like.new_empty(2 * channels, stop - start)
-    both[:channels].copy_(rows[start:stop].T)
-    both[channels:].copy_(rows_prime[start:stop].T)
+    both = like.new_empty(stop - start, 2 * channels)
+    both[:, :channels].copy_(rows[start:stop])
+    both[:, channels:].copy_(rows_prime[start:stop])
     return both
+
+
+def channel_means(rows: Tensor) -> Tensor:
+    """Mean over voxels of each channel, (C,), in float32 or wider, without a wide copy of the rows (M, C)."""
+    precision = torch.promote_types(rows.dtype, torch.float32)
+    total = rows.new_zeros(rows.shape[1], dtype=precision)
+    for start, stop in _blocks(rows):
+        total += rows[start:stop].to(precision).sum(0)
+    return total / len(rows)
 
 
 def _blocks(rows: Tensor) -> list[tuple[int, int]]:

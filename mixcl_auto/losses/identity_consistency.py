@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from mixcl_auto.losses.gram import joint_gram
+from mixcl_auto.losses.gram import channel_means, joint_gram
 from mixcl_auto.losses.precision import widen, without_autocast
 
 IdentityReduction = Literal["sum", "mean_per_channel"]
@@ -207,9 +207,8 @@ def _inverse_root(squares: Tensor, floor: Tensor) -> Tensor:
 
 def _channel_means(z: Tensor, center: bool) -> Tensor:
     """What to subtract from each channel, (C,), in float32 or wider."""
-    z = z.detach()
-    dtype = z.dtype if z.dtype == torch.float64 else torch.float32
-    return z.mean(0, dtype=dtype) if center else z.new_zeros(z.shape[1], dtype=dtype)
+    means = channel_means(z.detach())
+    return means if center else torch.zeros_like(means)
 
 
 def _project_sums(gram: Tensor, head: Tensor) -> CorrelationSums:

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from mixcl_auto.errors import PlanError
 from mixcl_auto.networks.backbone import Backbone, Grid, Level
+from mixcl_auto.networks.instance_norm import replace_instance_norms
+from mixcl_auto.networks.token_projection import TokenProjection
 
 TOKEN_SIDE = 16
 """A token covers this many voxels along each axis."""
@@ -79,6 +81,9 @@ class UNETR(Backbone):
         self.decoder3 = UnetrUpBlock(3, feature_size * 4, feature_size * 2, 3, 2, "instance", res_block=True)
         self.decoder2 = UnetrUpBlock(3, feature_size * 2, feature_size, 3, 2, "instance", res_block=True)
         self.out = UnetOutBlock(3, feature_size, out_channels)
+        embedding = self.vit.patch_embedding
+        embedding.patch_embeddings = TokenProjection.of(cast(nn.Conv3d, embedding.patch_embeddings))
+        replace_instance_norms(self)
         self._freeze_unused_norms()
 
     def encode(self, image: Tensor) -> list[Tensor]:
@@ -133,8 +138,8 @@ class UNETR(Backbone):
         return max((ends[level] for level in levels), default=-1)
 
     def _token_map(self, tokens: Tensor) -> Tensor:
-        """Tokens (B, X*Y*Z, C) as a map (B, C, X, Y, Z)."""
-        return tokens.reshape(len(tokens), *self.levels[4].grid, -1).permute(0, 4, 1, 2, 3).contiguous()
+        """Tokens (B, X*Y*Z, C) as a map (B, C, X, Y, Z), channels-last as the tokens are."""
+        return tokens.reshape(len(tokens), *self.levels[4].grid, -1).permute(0, 4, 1, 2, 3)
 
     def _freeze_unused_norms(self) -> None:
         """MONAI's norm for cross-attention is never called; data-parallel training would wait for it."""

@@ -51,11 +51,12 @@ def test_gradients_reach_the_map_and_all_layers():
         assert parameter.grad.any(), name
 
 
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last_3d])
-def test_a_contiguous_map_stays_contiguous_whatever_the_weights_format(memory_format):
-    convolution = PointwiseConvolution(4, 6).to(memory_format=memory_format)
-    level_map = torch.randn(2, 4, 3, 3, 3)
+@pytest.mark.parametrize("weights_format", [torch.contiguous_format, torch.channels_last_3d])
+@pytest.mark.parametrize("map_format", [torch.contiguous_format, torch.channels_last_3d])
+def test_a_map_keeps_its_layout_whatever_that_of_the_weights(weights_format, map_format):
+    convolution = PointwiseConvolution(4, 6).to(memory_format=weights_format)
+    level_map = torch.randn(2, 4, 3, 3, 3).contiguous(memory_format=map_format)
     result = convolution(level_map)
-    assert result.is_contiguous()
+    assert result.is_contiguous(memory_format=map_format)
     expected = torch.einsum("bcxyz,dc->bdxyz", level_map, convolution.matrix())
     torch.testing.assert_close(result, expected)

@@ -26,15 +26,30 @@ def monai_twin(layers: int, patch_size: tuple[int, int, int] = (32, 32, 32)) -> 
 
 
 def test_weights_and_outputs_are_monais_at_12_layers_both_ways():
-    ours, theirs = build(12).eval(), monai_twin(12).eval()
-    image = torch.rand(2, 1, 32, 32, 32, generator=torch.Generator().manual_seed(0))
+    ours, theirs = build(12).double().eval(), monai_twin(12).double().eval()
+    image = torch.rand(2, 1, 32, 32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     theirs.load_state_dict(ours.state_dict(), strict=True)
     with torch.no_grad():
-        assert torch.equal(ours(image), theirs(image))
-    theirs = monai_twin(12).eval()
+        torch.testing.assert_close(ours(image), theirs(image), rtol=0, atol=1e-12)
+    theirs = monai_twin(12).double().eval()
     ours.load_state_dict(theirs.state_dict(), strict=True)
     with torch.no_grad():
-        assert torch.equal(ours(image), theirs(image))
+        torch.testing.assert_close(ours(image), theirs(image), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last_3d])
+def test_gradients_are_monais(memory_format):
+    ours, theirs = build(12).double(), monai_twin(12).double()
+    theirs.load_state_dict(ours.state_dict())
+    ours = ours.to(memory_format=memory_format)
+    image = torch.rand(2, 1, 32, 32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for network in (ours, theirs):
+        network(image).square().mean().backward()
+    expected = {name: parameter.grad for name, parameter in theirs.named_parameters()}
+    for name, parameter in ours.named_parameters():
+        if parameter.grad is not None:
+            torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-8, atol=1e-12, msg=name)
+    assert sum(parameter.grad is not None for parameter in ours.parameters()) > 100
 
 
 @pytest.mark.parametrize("layers", [4, 8])
