@@ -5,5 +5,5 @@ from torch import Tensor
 
 
 def is_channels_last(maps: Tensor) -> bool:
-    """Whether maps (B, C, X, Y, Z) are channels-last, and not in both orders at once as maps of one channel."""
+    """Whether maps (B, C, X, Y, Z) are channels-last, unlike maps of one channel, which are both."""
     return not maps.is_contiguous() and maps.is_contiguous(memory_format=torch.channels_last_3d)
