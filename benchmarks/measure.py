@@ -1,7 +1,7 @@
 """Measure things against each other in one process: in turn, several rounds, medians and ratios.
 
-Shared machines drift by half within minutes; what runs in turn drifts together, so a ratio is taken within each
-round and its median quoted.
+Shared machines drift by half within minutes; what runs in turn drifts together, so a ratio is taken within
+each round and its median quoted.
 """
 
 import argparse
