@@ -11,6 +11,7 @@ from mixcl_auto.pretraining.objective import MixCLObjective, mixcl_settings
 from mixcl_auto.pretraining.pretrain import build_mixcl_network
 from mixcl_auto.records.plan import DatasetPlan, Plan, TrainerPlan
 from mixcl_auto.training.device import Precision, limited_threads, resolve_precision
+from mixcl_auto.training.host_memory import keep_freed_memory
 from mixcl_auto.training.loop import Objective, take_step
 from mixcl_auto.training.networks import IMAGE_CHANNELS, build_network
 from mixcl_auto.training.patches import Index
@@ -25,6 +26,7 @@ def take_random_step(plan: Plan, section: str, batch_size: int, device: torch.de
     """
     trainer: TrainerPlan = plan.pretrain if section == "pretrain" else plan.finetune
     precision = _precision(trainer, device, plan)
+    keep_freed_memory(device)
     prepare = _pretraining if section == "pretrain" else _finetuning
     with limited_threads(trainer.threads):
         state, objective, batch = prepare(plan, batch_size, device, precision)
@@ -67,26 +69,41 @@ def random_patches(plan: Plan, batch_size: int) -> Batch:
     return Batch(tensors, (), {})
 
 
-def _pretraining(
-    plan: Plan, batch_size: int, device: torch.device, precision: Precision
-) -> tuple[TrainingState, Objective, Batch]:
+def start_pretraining(
+    plan: Plan, device: torch.device, precision: Precision
+) -> tuple[TrainingState, MixCLObjective]:
+    """A plan's pre-training before its first step."""
     section = plan.pretrain
     network = initialise(lambda: build_mixcl_network(plan), section.seed)
     state = start_state(network, section, device=device, precision=precision)
     objective = MixCLObjective(
         network, mixcl_settings(section), device=device, precision=precision, scale=state.scaler.scale
     )
-    grid = network.backbone.levels[section.label_level].grid
+    return state, objective
+
+
+def start_finetuning(
+    plan: Plan, class_count: int, device: torch.device, precision: Precision
+) -> tuple[TrainingState, SegmentationObjective]:
+    """A plan's fine-tuning from random weights, before its first step."""
+    section = plan.finetune
+    network = initialise(lambda: build_network(plan.network, out_channels=class_count), section.seed)
+    state = start_state(network, section, device=device, precision=precision)
+    return state, SegmentationObjective(network, section, device=device, precision=precision)
+
+
+def _pretraining(
+    plan: Plan, batch_size: int, device: torch.device, precision: Precision
+) -> tuple[TrainingState, Objective, Batch]:
+    state, objective = start_pretraining(plan, device, precision)
+    grid = objective.network.backbone.levels[plan.pretrain.label_level].grid
     return state, objective, random_pairs(plan, batch_size, grid).to(device)
 
 
 def _finetuning(
     plan: Plan, batch_size: int, device: torch.device, precision: Precision
 ) -> tuple[TrainingState, Objective, Batch]:
-    section, classes = plan.finetune, _most_classes(plan.targets)
-    network = initialise(lambda: build_network(plan.network, out_channels=classes), section.seed)
-    state = start_state(network, section, device=device, precision=precision)
-    objective = SegmentationObjective(network, section, device=device, precision=precision)
+    state, objective = start_finetuning(plan, _most_classes(plan.targets), device, precision)
     return state, objective, random_patches(plan, batch_size).to(device)
 
 
