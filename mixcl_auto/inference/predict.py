@@ -15,7 +15,6 @@ from mixcl_auto.inference.predictor import (
     load_predictor,
     predict_volume,
     refuse_untrained,
-    to_labels,
     to_source_grid,
 )
 from mixcl_auto.inference.scans import Scan, read_scan, refuse_clashes
@@ -34,6 +33,7 @@ from mixcl_auto.records.plan import InferencePlan
 from mixcl_auto.records.prediction import HeldOutPredictions
 from mixcl_auto.records.record import content_hash
 from mixcl_auto.training.cases import open_cases
+from mixcl_auto.transforms.label_upsampling import argmax_classes
 
 __all__ = ["LabelFormat", "Predictor", "load_predictor", "predict_files", "predict_held_out"]
 
@@ -188,10 +188,11 @@ def _doubt(volume: Volume) -> str | None:
 def _predict_cached(predictor: Predictor, reader: CaseReader, folder: FinetuneFolder) -> None:
     record = reader.record
     logits = predictor.predict_resampled(reader.image((0, 0, 0), reader.shape))
-    on_plan_grid = to_labels(logits)
+    on_plan_grid = argmax_classes(logits)
     grid = ras_geometry(on_plan_grid.shape, record.spacing_mm)
     write_labels(folder.resampled_prediction(record.id), on_plan_grid, grid)
-    on_source_grid = to_source_grid(logits, record.spacing_mm, record.source)
+    threads = predictor.plan.finetune.threads
+    on_source_grid = to_source_grid(logits, record.spacing_mm, record.source, threads)
     write_labels(folder.prediction(record.id), on_source_grid, record.source)
 
 

@@ -128,7 +128,9 @@ def predict_volume(predictors: Sequence[Predictor], volume: Volume) -> NDArray[n
     image = standardise_image(
         volume.array, volume.spacing_mm, recipe.spacing_mm, recipe.window_hu, recipe.intensity_step
     )
-    return to_source_grid(ensemble_scores(predictors, image), recipe.spacing_mm, volume.geometry)
+    scores = ensemble_scores(predictors, image)
+    threads = predictors[0].plan.finetune.threads
+    return to_source_grid(scores, recipe.spacing_mm, volume.geometry, threads)
 
 
 def ensemble_scores(predictors: Sequence[Predictor], image: NDArray[np.int16]) -> Logits:
@@ -153,14 +155,13 @@ def softmax_in_place(logits: Logits) -> Logits:
 
 
 def to_source_grid(
-    scores: Logits, spacing_mm: tuple[float, float, float], geometry: Geometry
+    scores: Logits, spacing_mm: tuple[float, float, float], geometry: Geometry, threads: int = 1
 ) -> NDArray[np.uint8]:
     """The class of the largest interpolated score at every voxel of a source grid, in RAS."""
     return upsample_argmax(
-        scores, ras_shape(geometry), spacing_mm=spacing_mm, target_spacing_mm=ras_spacing_mm(geometry)
+        scores,
+        ras_shape(geometry),
+        spacing_mm=spacing_mm,
+        target_spacing_mm=ras_spacing_mm(geometry),
+        threads=threads,
     )
-
-
-def to_labels(scores: Logits) -> NDArray[np.uint8]:
-    """The class of the largest score on the same grid; background wins ties."""
-    return upsample_argmax(scores, scores.shape[1:])

@@ -12,7 +12,7 @@ from mixcl_auto.inference.predict import (
     predict_files,
     predict_held_out,
 )
-from mixcl_auto.inference.predictor import ensemble_scores, softmax_in_place, to_labels
+from mixcl_auto.inference.predictor import ensemble_scores, softmax_in_place
 from mixcl_auto.inference.scans import find_scans
 from mixcl_auto.io.case_cache import open_case
 from mixcl_auto.io.files import file_sha256
@@ -198,10 +198,6 @@ def test_probabilities_slab_by_slab_equal_softmax():
     logits = np.random.default_rng(0).normal(size=(3, 37, 4, 5)).astype(np.float32)
     expected = torch.softmax(torch.from_numpy(logits.copy()), dim=0).numpy()
     np.testing.assert_allclose(softmax_in_place(logits), expected, atol=1e-7)
-
-
-def test_background_wins_ties():
-    assert not to_labels(np.zeros((3, 2, 2, 2), np.float32)).any()
 
 
 def test_the_networks_own_weights_predict_and_others_are_refused(plan):

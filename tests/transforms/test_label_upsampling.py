@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 
 from mixcl_auto.errors import DataError
-from mixcl_auto.transforms.label_upsampling import upsample_argmax
+from mixcl_auto.transforms.label_upsampling import argmax_classes, upsample_argmax
 from mixcl_auto.transforms.resampling import resample_labels_to_shape, resampled_shape
 
 
@@ -60,11 +60,41 @@ def test_one_hot_scores_agree_with_label_resampling():
     assert (fine != expected).mean() < 1e-3
 
 
+@pytest.mark.parametrize(("shape", "target"), [((7, 9, 12), (13, 20, 9)), ((9, 3, 5), (4, 7, 11))])
+def test_labels_of_organs_equal_scipys_where_whole_cells_are_skipped(shape, target):
+    grid = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"))
+    centres = np.random.default_rng(6).uniform(0, shape, (5, 3))
+    distance = np.linalg.norm(grid[None] - centres[:, :, None, None, None], axis=1)
+    logits = np.concatenate([np.full((1, *shape), -3.0), -distance]).astype(np.float32)
+    steps = [n / m for n, m in zip(shape, target, strict=True)]
+    labels = upsample_argmax(logits, target)
+    assert len(np.unique(labels)) >= 4
+    assert_is_argmax(labels, literal_scores(logits, target, steps))
+
+
+@pytest.mark.parametrize("threads", [2, 3, 50])
+def test_the_number_of_threads_changes_nothing(threads):
+    logits = np.random.default_rng(7).normal(size=(3, 11, 6, 7)).astype(np.float32)
+    np.testing.assert_array_equal(
+        upsample_argmax(logits, (25, 9, 8), threads=threads), upsample_argmax(logits, (25, 9, 8))
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 0, 1, 2), (1, 0, 3, 2)])
+def test_largest_classes_equal_numpys_in_every_memory_order(dtype, order):
+    scores = np.random.default_rng(8).normal(size=(5, 4, 6, 7)).round(1).astype(dtype)
+    stored = np.ascontiguousarray(scores.transpose(np.argsort(order))).transpose(order)
+    assert stored.shape == scores.shape
+    np.testing.assert_array_equal(argmax_classes(stored), scores.argmax(axis=0))
+
+
 def test_ties_go_to_the_smallest_class():
     assert not upsample_argmax(np.ones((5, 3, 3, 3), np.float32), (7, 7, 7)).any()
     scores = np.zeros((4, 2, 2, 2), np.float32)
     scores[1:3] = 1.0
     assert (upsample_argmax(scores, (5, 4, 3)) == 1).all()
+    assert (argmax_classes(scores) == 1).all()
 
 
 def test_half_precision_scores_give_the_labels_of_their_float32_values():
@@ -84,6 +114,9 @@ def test_256_classes_fit():
     logits = np.zeros((256, 1, 1, 1), np.float32)
     logits[255] = 1.0
     assert (upsample_argmax(logits, (2, 2, 2)) == 255).all()
+    assert (argmax_classes(logits) == 255).all()
+    mixed = np.concatenate([logits, logits[::-1]], axis=1)
+    assert upsample_argmax(mixed, (4, 1, 1)).ravel().tolist() == [255, 255, 0, 0]
 
 
 def test_bad_arguments_are_named():
@@ -94,6 +127,8 @@ def test_bad_arguments_are_named():
         upsample_argmax(logits[0], (3, 3, 3))
     with pytest.raises(DataError, match="1 to 256 classes"):
         upsample_argmax(np.zeros((257, 1, 1, 1), np.float32), (1, 1, 1))
+    with pytest.raises(DataError, match="1 to 256 classes"):
+        argmax_classes(np.zeros((257, 1, 1, 1), np.float32))
     with pytest.raises(DataError, match="target_shape must be three sizes"):
         upsample_argmax(logits, (3, 0, 3))
     with pytest.raises(DataError, match="must be given together"):
