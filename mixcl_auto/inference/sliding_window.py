@@ -72,7 +72,7 @@ def predict_logits(
         network, padded, layout, patch_size, windows_per_batch, device, precision
     ):
         if blender is None:
-            blender = Blender(outputs[0], layout.shape)
+            blender = Blender(outputs[0], layout)
         for start, output in zip(starts, outputs, strict=True):
             blender.add(start, output)
         if advance is not None:
@@ -92,24 +92,24 @@ def predict_logits(
 class Blender:
     """The weighted mean of overlapping windows, summed in place in the memory layout that they come in.
 
-    A network that runs channels-last gives channels-last logits; turning each window round would cost more
-    than summing it.
+    What all windows together weigh at each voxel is known before the first one is seen, so each is added
+    with its share and nothing is divided at the end. A network that runs channels-last gives channels-last
+    logits; turning each window round would cost more than summing it.
 
     Args:
-        first: one window's logits (classes, x, y, z), for their number, layout and device.
-        shape: of the scan.
+        first: one window's logits (classes, x, y, z), for their number, memory layout and device.
+        layout: of all windows.
     """
 
-    def __init__(self, first: Tensor, shape: Index) -> None:
+    def __init__(self, first: Tensor, layout: WindowLayout) -> None:
         classes, *patch = first.shape
-        device = _blending_device(first.device, (classes + 1) * math.prod(shape) * 4)
-        channels_last = first.stride(0) == 1 and classes > 1
-        order = (3, 0, 1, 2) if channels_last else (0, 1, 2, 3)
-        layout = (*shape, classes) if channels_last else (classes, *shape)
-        self._sum = torch.zeros(layout, device=device).permute(order)
-        self._total = torch.zeros(shape, device=device)
+        device = _blending_device(first.device, (classes + 1) * math.prod(layout.shape) * 4)
+        self._mean = _zeros((classes, *layout.shape), device, channels_last=first.stride(0) == 1)
         self._window = torch.empty_like(first, dtype=torch.float32, device=device)
         self._weights = importance((patch[0], patch[1], patch[2])).to(device)
+        self._total = torch.zeros(layout.shape, device=device)
+        for start in layout.starts:
+            self._total[_region(start, patch)] += self._weights
 
     def add(self, start: Index, logits: Tensor) -> None:
         """Add the window whose first voxel is ``start``."""
@@ -117,12 +117,12 @@ class Blender:
         # The conversion to float32 goes into memory that is there already: a new 50 MB per window cost
         # more than all the arithmetic.
         window = logits if logits.dtype == torch.float32 else self._window.copy_(logits)
-        self._sum[(slice(None), *place)].addcmul_(window.to(self._sum.device), self._weights)
-        self._total[place] += self._weights
+        share = self._weights / self._total[place]
+        self._mean[(slice(None), *place)].addcmul_(window.to(self._mean.device), share)
 
     def mean(self) -> Tensor:
-        """The blended logits (classes, X, Y, Z); every voxel must have been in a window."""
-        return self._sum.div_(self._total)
+        """The blended logits (classes, X, Y, Z), once every window of the layout was added."""
+        return self._mean
 
 
 def lay_out_windows(shape: Sequence[int], patch_size: Index, overlap: float) -> WindowLayout:
@@ -198,6 +198,15 @@ def _pad(image: NDArray[np.float32], layout: WindowLayout) -> NDArray[np.float32
     padded = np.zeros(layout.shape, dtype=np.float32)
     padded[_region(layout.before, image.shape)] = image
     return padded
+
+
+def _zeros(shape: Sequence[int], device: torch.device, *, channels_last: bool) -> Tensor:
+    """Zeros (classes, X, Y, Z), with a voxel's classes side by side in memory or not."""
+    classes, *grid = shape
+    layout = (*grid, classes) if channels_last else (classes, *grid)
+    # numpy asks for huge pages and torch does not: of some GB the first touch of small ones takes long.
+    zeros = torch.from_numpy(np.zeros(layout, np.float32)).to(device)
+    return zeros.movedim(-1, 0) if channels_last else zeros
 
 
 def _blending_device(device: torch.device, needed_bytes: int) -> torch.device:
