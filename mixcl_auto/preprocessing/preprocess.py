@@ -29,7 +29,7 @@ from mixcl_auto.records.plan import Plan, PreprocessPlan
 from mixcl_auto.records.record import content_hash
 from mixcl_auto.transforms.foreground import foreground_coordinates
 from mixcl_auto.transforms.standardise import standardise_image, standardise_labels
-from mixcl_auto.transforms.weight_map import distance_to_boundary, encode_distance
+from mixcl_auto.transforms.weight_map import boundary_codes
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def preprocess_case(task: CaseTask) -> CachedCase:
         record,
         image=standard_image,
         labels=labels,
-        distance=encode_distance(distance_to_boundary(labels, spacing_mm=unit_mm)),
+        distance=boundary_codes(labels, spacing_mm=unit_mm),
         foreground=foreground_coordinates(
             labels, present, limit=plan.coordinates_per_class, generator=_generator(task.key)
         ),
@@ -166,7 +166,8 @@ def warm_up() -> None:
     labels[0] = 1
     standard = standardise_labels(labels, spacing_mm, target_mm)
     standardise_labels(labels.T, spacing_mm, target_mm)
-    encode_distance(distance_to_boundary(standard))
+    for unit_mm in (None, target_mm):
+        boundary_codes(standard, spacing_mm=unit_mm)
     foreground_coordinates(standard, [1], limit=1, generator=np.random.default_rng(0))
 
 

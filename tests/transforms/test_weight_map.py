@@ -2,10 +2,13 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import ndimage
 
 from mixcl_auto.errors import DataError
 from mixcl_auto.transforms.weight_map import (
+    boundary_codes,
     decode_distance,
     distance_table,
     distance_to_boundary,
@@ -61,6 +64,61 @@ def test_neighbours_of_another_label_are_one_voxel_away_and_the_scans_border_is_
 @pytest.mark.parametrize("label", [0, 1, 255])
 def test_one_label_alone_has_no_boundary(label):
     assert not distance_to_boundary(np.full((3, 4, 5), label, np.uint8)).any()
+
+
+def boxes(generator, shape, count, values):
+    """A volume of 0 with boxes of other labels, some of them cut off by its border."""
+    labels = np.zeros(shape, np.int16)
+    for _ in range(count):
+        start = [int(generator.integers(0, side)) for side in shape]
+        reach = [int(generator.integers(1, max(2, side // 2))) for side in shape]
+        box = tuple(slice(a, a + b) for a, b in zip(start, reach, strict=True))
+        labels[box] = generator.choice(values)
+    return labels
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.tuples(*[st.integers(1, 40)] * 3),
+    count=st.integers(0, 9),
+    values=st.sampled_from([[1], [1, 2, 3], [0, 7, 300], [-5, 0, 32767]]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_codes_measured_at_once_are_those_of_the_encoded_distance(shape, count, values, seed):
+    labels = boxes(np.random.default_rng(seed), shape, count, values)
+    np.testing.assert_array_equal(boundary_codes(labels), encode_distance(distance_to_boundary(labels)))
+
+
+@pytest.mark.parametrize("shape", [(400, 5, 3), (5, 400, 3), (3, 5, 400), (1, 190, 260)])
+@pytest.mark.parametrize("background", [0, 3])
+def test_codes_measured_at_once_saturate_as_the_encoded_distance(shape, background):
+    labels = np.full(shape, background, np.uint8)
+    labels[:2, :2, :2] = 1
+    labels[:1, 1:3, 1:3] = 2
+    codes = boundary_codes(labels)
+    np.testing.assert_array_equal(codes, encode_distance(distance_to_boundary(labels)))
+    assert codes.max() == 255
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.int64])
+def test_codes_measured_at_once_do_not_depend_on_type_or_memory_order(dtype):
+    labels = np.random.default_rng(3).integers(0, 3, (9, 7, 8)).astype(dtype)
+    expected = encode_distance(distance_to_boundary(labels))
+    np.testing.assert_array_equal(boundary_codes(labels), expected)
+    np.testing.assert_array_equal(boundary_codes(np.asfortranarray(labels)), expected)
+
+
+def test_codes_measured_at_once_can_be_of_mm():
+    labels = boxes(np.random.default_rng(4), (20, 15, 18), 4, [1, 2])
+    spacing_mm = (0.7, 0.9, 2.3)
+    expected = encode_distance(distance_to_boundary(labels, spacing_mm=spacing_mm))
+    np.testing.assert_array_equal(boundary_codes(labels, spacing_mm=spacing_mm), expected)
+
+
+def test_codes_of_one_label_alone_are_0_and_other_types_are_refused():
+    assert not boundary_codes(np.full((4, 5, 6), 3, np.uint8)).any()
+    with pytest.raises(DataError, match="labels must be integers, got float64"):
+        boundary_codes(np.zeros((2, 2, 2)))
 
 
 def test_weight_peaks_at_half_mu_with_the_papers_value():
