@@ -134,9 +134,9 @@ def _search(
         best[lane] = found[row, lane]
         reach = max(reach, best[lane])
     for d in range(nearest, n):
-        square = np.uint16(d * d)
-        if square >= reach:
+        if d * d >= reach:
             break
+        square = np.uint16(d * d)
         # a row beyond the volume is replaced by the one that asks, which never wins
         below = np.uintp(i - d if i >= d else i)
         above = np.uintp(i + d if i + d < n else i)
