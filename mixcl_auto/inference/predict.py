@@ -188,10 +188,10 @@ def _doubt(volume: Volume) -> str | None:
 def _predict_cached(predictor: Predictor, reader: CaseReader, folder: FinetuneFolder) -> None:
     record = reader.record
     logits = predictor.predict_resampled(reader.image((0, 0, 0), reader.shape))
-    on_plan_grid = argmax_classes(logits)
+    threads = predictor.plan.finetune.threads
+    on_plan_grid = argmax_classes(logits, threads=threads)
     grid = ras_geometry(on_plan_grid.shape, record.spacing_mm)
     write_labels(folder.resampled_prediction(record.id), on_plan_grid, grid)
-    threads = predictor.plan.finetune.threads
     on_source_grid = to_source_grid(logits, record.spacing_mm, record.source, threads)
     write_labels(folder.prediction(record.id), on_source_grid, record.source)
 

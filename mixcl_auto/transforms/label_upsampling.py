@@ -1,6 +1,6 @@
 """Class scores on a coarse grid to labels on a fine one, without the scores ever existing on the fine one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -17,11 +17,12 @@ from mixcl_auto.transforms.kernels.argmax_upsampling import (
 )
 
 
-def argmax_classes(scores: NDArray[Any]) -> NDArray[np.uint8]:
+def argmax_classes(scores: NDArray[Any], *, threads: int = 1) -> NDArray[np.uint8]:
     """Keep the class with the largest score.
 
     Args:
         scores: (classes, x, y, z) with 1 to 256 classes, float32 or float16, in any memory order.
+        threads: That share the x-planes; the result does not depend on it.
 
     Returns:
         Labels (x, y, z). Ties go to the smallest class, so background wins them.
@@ -31,8 +32,12 @@ def argmax_classes(scores: NDArray[Any]) -> NDArray[np.uint8]:
     """
     _check_scores(scores)
     out = np.empty(scores.shape[1:], np.uint8)
-    for x, plane in enumerate(out):
-        largest_class(_plane(scores, x), plane)
+
+    def label(planes: Sequence[int]) -> None:
+        for x in planes:
+            largest_class(_plane(scores, x), out[x])
+
+    _share(label, len(out), threads)
     return out
 
 
@@ -76,9 +81,7 @@ def upsample_argmax(
         )
     ]
     out = np.empty([int(size) for size in target_shape], np.uint8)
-    parts = np.array_split(np.arange(len(out)), min(threads, len(out)))
-    with ThreadPoolExecutor(len(parts)) as pool:
-        list(pool.map(lambda part: _upsample_planes(logits, axes, part, out), parts))
+    _share(lambda planes: _upsample_planes(logits, axes, planes, out), len(out), threads)
     return out
 
 
@@ -90,9 +93,9 @@ class _Axis(NamedTuple):
 
 
 def _upsample_planes(
-    logits: NDArray[Any], axes: Sequence[_Axis], part: NDArray[np.int64], out: NDArray[np.uint8]
+    logits: NDArray[Any], axes: Sequence[_Axis], numbers: Sequence[int], out: NDArray[np.uint8]
 ) -> None:
-    """Fill the output's x-planes that ``part`` numbers, in ascending order."""
+    """Fill the output's x-planes of these ascending numbers."""
     x_axis, y_axis, z_axis = axes
     classes, nx, ny, nz = logits.shape
     # Two neighbouring planes have different parity, so plane x lives at x % 2 until plane x + 2 needs the
@@ -101,7 +104,7 @@ def _upsample_planes(
     ready, mixed = np.zeros((2, ny), np.bool_), np.empty(ny, np.bool_)
     winners, shared = np.empty((2, ny, nz), np.uint8), np.empty((ny, nz), np.int16)
     held, pair = [-1, -1], (-1, -1)
-    for i in part.tolist():
+    for i in numbers:
         lower = int(x_axis.lower[i])
         upper = min(lower + 1, nx - 1)
         below, above = lower % 2, upper % 2
@@ -114,6 +117,13 @@ def _upsample_planes(
             for index in pair:
                 interpolate_rows(_plane(logits, index), mixed, ready[index % 2], *z_axis, rows[index % 2])
         blend_rows_argmax(rows[below], rows[above], shared, x_axis.fraction[i], *y_axis, z_axis.lower, out[i])
+
+
+def _share(work: Callable[[Sequence[int]], None], planes: int, threads: int) -> None:
+    """Let each thread work on a stretch of the planes, of about the same length."""
+    bounds = [planes * part // threads for part in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, map(range, bounds[:-1], bounds[1:])))
 
 
 def _plane(logits: NDArray[Any], x: int) -> NDArray[np.float32]:

@@ -78,6 +78,7 @@ def test_the_number_of_threads_changes_nothing(threads):
     np.testing.assert_array_equal(
         upsample_argmax(logits, (25, 9, 8), threads=threads), upsample_argmax(logits, (25, 9, 8))
     )
+    np.testing.assert_array_equal(argmax_classes(logits, threads=threads), argmax_classes(logits))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
