@@ -47,13 +47,10 @@ def corners_mm(geometry: Geometry) -> npt.NDArray[np.float64]:
 def to_ras(array_ijk: Array, geometry: Geometry, *, contiguous: bool = True) -> Array:
     """Turn a file's array (i, j, k) into a RAS array: axes permuted and flipped, values kept.
 
-    C-contiguous, or, where that is not needed, contiguous with the axes in the order that the file has them.
+    C-contiguous, or, where that is not needed, a view.
     """
     array = ras_view(array_ijk, geometry)
-    if contiguous:
-        return contiguous_copy(array)
-    slowest_first = np.argsort([-abs(stride) for stride in array.strides], kind="stable")
-    return np.ascontiguousarray(array.transpose(slowest_first)).transpose(np.argsort(slowest_first))
+    return contiguous_copy(array) if contiguous else array
 
 
 def from_ras(array_ras: Array, geometry: Geometry) -> Array:

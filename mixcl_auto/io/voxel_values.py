@@ -44,4 +44,4 @@ def label_values(values: Array, path: Path) -> Array:
             f"{path}: labels must be from 0 to 32767, got values from {lowest:g} to {highest:g}; correct "
             "them, or give the label map if this is another file"
         )
-    return values.astype(np.uint8 if highest <= 255 else np.int16)
+    return values.astype(np.uint8 if highest <= 255 else np.int16, copy=False)

@@ -9,21 +9,24 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixcl_auto.engines.process_pool import Outcome, run_tasks
 from mixcl_auto.errors import DataError, MixCLError
 from mixcl_auto.io.case_cache import cached_key, case_key, open_case, remove_leftovers, write_case
 from mixcl_auto.io.case_files import image_sha256, label_sha256, read_case_image, read_case_labels
-from mixcl_auto.io.images import Volume, volume_of
+from mixcl_auto.io.images import volume_of
 from mixcl_auto.io.intensity_statistics import label_counts
 from mixcl_auto.io.itk import FileContent
+from mixcl_auto.io.orientation import ras_shape, ras_spacing_mm
 from mixcl_auto.io.plans import read_fingerprint
 from mixcl_auto.io.voxel_values import image_values, label_values
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.progress import Progress
-from mixcl_auto.records.case import CachedCase, RawCase, RawDataset
+from mixcl_auto.records.case import CachedCase, Geometry, RawCase, RawDataset
 from mixcl_auto.records.finding import Finding
 from mixcl_auto.records.plan import Plan, PreprocessPlan
 from mixcl_auto.records.record import content_hash
@@ -124,14 +127,9 @@ def preprocess_case(task: CaseTask) -> CachedCase:
     """
     if _is_done(task):
         return open_case(task.folder).record
-    image, plan = _image(task), task.preprocess
-    labels_on_grid = _labels(task, image)
-    standard_image = standardise_image(
-        image.array, image.spacing_mm, plan.spacing_mm, plan.window_hu, plan.intensity_step
-    )
-    labels = standardise_labels(labels_on_grid.array, image.spacing_mm, plan.spacing_mm)
-    geometry = image.geometry
-    del image, labels_on_grid
+    plan = task.preprocess
+    standard_image, geometry = _standard_image(task)
+    labels = _standard_labels(task, geometry)
     record = CachedCase(
         id=task.case.id,
         key=task.key,
@@ -206,29 +204,37 @@ def _is_done(task: CaseTask) -> bool:
     return found == (task.image_hash, task.label_hash)
 
 
-def _image(task: CaseTask) -> Volume:
+def _standard_image(task: CaseTask) -> tuple[NDArray[np.int16], Geometry]:
+    """The scan on the plan's grid, and its own; the file's voxels are let go before the label map is read."""
     content = read_case_image(task.case, hashed=True)
     _refuse_changed(content, task.case.image, task.image_hash)
-    return volume_of(content, image_values(content.values_ijk), contiguous=False)
+    image = volume_of(content, image_values(content.values_ijk), contiguous=False)
+    plan, geometry = task.preprocess, content.geometry
+    standard = standardise_image(
+        image.array, image.spacing_mm, plan.spacing_mm, plan.window_hu, plan.intensity_step
+    )
+    return standard, geometry
 
 
-def _labels(task: CaseTask, image: Volume) -> Volume:
+def _standard_labels(task: CaseTask, geometry: Geometry) -> NDArray[Any]:
+    """The label map on the plan's grid, by the spacing of the scan's own."""
     if task.case.label is None:
         raise DataError(f"{task.name}: the case has no label map; give it, or plan again without the case")
-    content = read_case_labels(task.case, image.geometry, hashed=True)
+    content = read_case_labels(task.case, geometry, hashed=True)
     _refuse_changed(content, task.case.label, task.label_hash)
-    volume = volume_of(content, label_values(content.values_ijk, task.case.label), contiguous=False)
-    if volume.array.shape != image.array.shape:
+    values = label_values(content.values_ijk, task.case.label)
+    labels = volume_of(content, values, contiguous=False).array
+    if labels.shape != ras_shape(geometry):
         raise DataError(
-            f"{task.case.label}: the label map has shape {volume.array.shape} in RAS order, its image "
-            f"{image.array.shape}; run `mixcl_auto validate`"
+            f"{task.case.label}: the label map has shape {labels.shape} in RAS order, its image "
+            f"{ras_shape(geometry)}; run `mixcl_auto validate`"
         )
-    if (largest := int(volume.array.max())) >= task.classes:
+    if (largest := int(values.max())) >= task.classes:
         raise DataError(
             f"{task.case.label}: label {largest} is not in dataset.json, which has 0 to {task.classes - 1}; "
             "run `mixcl_auto validate`"
         )
-    return volume
+    return standardise_labels(labels, ras_spacing_mm(geometry), task.preprocess.spacing_mm)
 
 
 def _refuse_changed(content: FileContent, path: Path, expected_hash: str) -> None:

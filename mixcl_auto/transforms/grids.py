@@ -14,6 +14,10 @@ from mixcl_auto.transforms.kernels.layout import reverse_axes
 # this moves a voxel by a hundredth of its size.
 SPACING_TOLERANCE = 1e-5
 
+_SLAB_VOXELS = 2**20
+_LEAST_ROW = 32
+"""Voxels that are copied at once along the fastest axis: a cache line or more."""
+
 
 def check_volume(volume: NDArray[Any], name: str) -> None:
     """Refuse an array that is not a volume.
@@ -98,20 +102,52 @@ def in_memory_order(
     axes: Sequence[Any],
     work: Callable[[NDArray[Any], Sequence[Any]], NDArray[Any]],
 ) -> NDArray[Any]:
-    """Run a per-axis operation so that it always meets a C-contiguous volume.
+    """Run a per-axis operation so that it meets a volume whose last axis is the nearest in memory.
 
-    A volume read through SimpleITK is a Fortran-ordered view. Copying it costs as much as resampling it;
-    turning the axes round, and the smaller result back, does not.
+    A volume read from a file is a view with permuted and flipped axes. Copying it costs as much as resampling
+    it; turning the axes round, and the smaller result back, does not.
 
     Args:
         volume: (x, y, z), in any memory order.
         axes: What the operation needs for x, y and z.
-        work: The operation, given a C-contiguous volume and the axes in that volume's order.
+        work: The operation, given the volume with its axes in the order of memory, the slowest first, and
+            what it needs in that order. The volume may still be flipped along an axis.
 
     Returns:
         The operation's result, (x, y, z), C-contiguous.
     """
-    if volume.flags.f_contiguous and not volume.flags.c_contiguous:
-        result: NDArray[Any] = reverse_axes(np.ascontiguousarray(work(volume.T, axes[::-1])))
-        return result
-    return work(np.ascontiguousarray(volume), axes)
+    slowest_first = sorted(range(3), key=lambda axis: -abs(volume.strides[axis]))
+    result = work(volume.transpose(slowest_first), [axes[axis] for axis in slowest_first])
+    if slowest_first == [2, 1, 0]:
+        turned: NDArray[Any] = reverse_axes(np.ascontiguousarray(result))
+        return turned
+    return np.ascontiguousarray(result.transpose(np.argsort(slowest_first)))
+
+
+def slab_by_slab(
+    volume: NDArray[Any], axis: int, work: Callable[[NDArray[Any]], NDArray[Any]]
+) -> NDArray[Any]:
+    """Run an operation on thin slabs, so that what it makes on the way stays in the CPU's cache.
+
+    Args:
+        volume: (x, y, z), in any memory order.
+        axis: Along which the volume is cut, and which the operation leaves as it is.
+        work: The operation, given C-contiguous copies that it may write to.
+
+    Returns:
+        The operation's results in one volume, C-contiguous.
+    """
+    size = volume.shape[axis]
+    least = _LEAST_ROW if axis == 2 else 1
+    thickness = max(least, _SLAB_VOXELS * size // volume.size)
+    result: NDArray[Any] | None = None
+    for start in range(0, size, thickness):
+        window = (*[slice(None)] * axis, slice(start, start + thickness))
+        done = work(volume[window].copy(order="C"))
+        if result is None:
+            shape = (*done.shape[:axis], size, *done.shape[axis + 1 :])
+            result = np.empty(shape, done.dtype)
+        result[window] = done
+    if result is None:
+        raise ValueError(f"volume must not be empty, got shape {volume.shape}")
+    return result

@@ -4,7 +4,8 @@ nnU-Net resamples with the same kinds of interpolation through skimage, class by
 is a few passes of a compiled kernel, and the z axis gets the same interpolation as the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import permutations
 from typing import Any
 
@@ -19,6 +20,7 @@ from mixcl_auto.transforms.grids import (
     linear_neighbours,
     positions_on,
     same_spacing,
+    slab_by_slab,
 )
 from mixcl_auto.transforms.kernels.axis_resampling import weigh_last_axis, weigh_middle_axis
 from mixcl_auto.transforms.kernels.label_resampling import resample_labels_linear_argmax
@@ -26,6 +28,10 @@ from mixcl_auto.transforms.spline_weights import BandedWeights, cubic_spline_wei
 
 # What reading a voxel costs beside one multiplication of a pass; decides ties between orders of the axes.
 _READ_COST = 8
+_LABEL_SLAB = 16
+
+Finish = Callable[[NDArray[np.float32]], NDArray[Any]]
+"""Works on each voxel by itself."""
 
 
 def resampled_shape(
@@ -48,8 +54,12 @@ def resampled_shape(
 
 
 def resample_image(
-    image: NDArray[Any], spacing_mm: Sequence[float], target_spacing_mm: Sequence[float]
-) -> NDArray[np.float32]:
+    image: NDArray[Any],
+    spacing_mm: Sequence[float],
+    target_spacing_mm: Sequence[float],
+    *,
+    finish: Finish | None = None,
+) -> NDArray[Any]:
     """Resample an image by cubic B-spline interpolation, mirrored about the outermost voxel centres.
 
     Equal to ``scipy.ndimage.map_coordinates(order=3, mode="mirror")`` to float32's rounding, the border
@@ -60,21 +70,27 @@ def resample_image(
         image: (x, y, z), of any real type; int16 and float32 are read as they are, in any memory order.
         spacing_mm: Spacing of the image.
         target_spacing_mm: Spacing wanted.
+        finish: What becomes of the resampled values, slab by slab; they stay as they are if absent.
 
     Returns:
-        A new C-contiguous volume of size ``resampled_shape(...)``.
+        A new C-contiguous volume of size ``resampled_shape(...)``: float32, or what ``finish`` gives.
 
     Raises:
         DataError: If the image is not a volume or a spacing not three positive lengths.
     """
     check_volume(image, "image")
     shape = resampled_shape(image.shape, spacing_mm, target_spacing_mm)
-    return resample_image_to_shape(image, spacing_mm, target_spacing_mm, shape)
+    return resample_image_to_shape(image, spacing_mm, target_spacing_mm, shape, finish=finish)
 
 
 def resample_image_to_shape(
-    image: NDArray[Any], spacing_mm: Sequence[float], target_spacing_mm: Sequence[float], shape: Sequence[int]
-) -> NDArray[np.float32]:
+    image: NDArray[Any],
+    spacing_mm: Sequence[float],
+    target_spacing_mm: Sequence[float],
+    shape: Sequence[int],
+    *,
+    finish: Finish | None = None,
+) -> NDArray[Any]:
     """Resample an image as ``resample_image`` does, onto a grid of known size.
 
     The way back to a scan's own grid needs this: rounding sizes twice does not always return to the first
@@ -85,6 +101,7 @@ def resample_image_to_shape(
         spacing_mm: Spacing of the image.
         target_spacing_mm: Spacing wanted.
         shape: Output voxels along x, y, z. Voxels beyond the image's extent repeat its border.
+        finish: As in ``resample_image``.
 
     Returns:
         A new C-contiguous volume of that shape.
@@ -100,7 +117,7 @@ def resample_image_to_shape(
         None if grid is None else cubic_spline_weights(n, grid)
         for n, grid in zip(image.shape, grids, strict=True)
     ]
-    return in_memory_order(image, weights, _weigh_axes)
+    return in_memory_order(image, weights, partial(_weigh_axes, finish=finish or _as_it_is))
 
 
 def resample_labels(
@@ -178,14 +195,27 @@ def _axis_positions(
     ]
 
 
-def _weigh_axes(image: NDArray[Any], weights: Sequence[BandedWeights | None]) -> NDArray[np.float32]:
+def _as_it_is(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return values
+
+
+def _weigh_axes(
+    image: NDArray[Any], weights: Sequence[BandedWeights | None], *, finish: Finish
+) -> NDArray[Any]:
     """Apply the axes' weights one after the other, in the order that costs least."""
     wanted = [(axis, banded) for axis, banded in enumerate(weights) if banded is not None]
     if not wanted:
-        return image.astype(np.float32)
-    for axis, banded in min(permutations(wanted), key=lambda order: _cost(image.shape, order)):
-        image = _weigh_axis(image, axis, banded)
-    return image
+        return slab_by_slab(image, 0, lambda slab: finish(slab.astype(np.float32)))
+    *first, last = min(permutations(wanted), key=lambda order: _cost(image.shape, order))
+    if first:
+        image = slab_by_slab(image, last[0], lambda slab: _weigh_each(slab, first))
+    return slab_by_slab(image, 1 if last[0] == 0 else 0, lambda slab: finish(_weigh_each(slab, [last])))
+
+
+def _weigh_each(slab: NDArray[Any], passes: Sequence[tuple[int, BandedWeights]]) -> NDArray[np.float32]:
+    for axis, banded in passes:
+        slab = _weigh_axis(slab, axis, banded)
+    return slab
 
 
 def _cost(shape: Sequence[int], order: Sequence[tuple[int, BandedWeights]]) -> int:
@@ -218,8 +248,15 @@ def _weigh_axis(image: NDArray[Any], axis: int, banded: BandedWeights) -> NDArra
 def _linear_argmax(
     labels: NDArray[Any], axes: Sequence[tuple[NDArray[np.int64], NDArray[np.float64]]]
 ) -> NDArray[Any]:
-    """Run the label kernel on a C-contiguous volume."""
+    """Run the label kernel on a volume with its axes in the order of memory, slab by slab."""
     out = np.empty([lower.size for lower, _ in axes], labels.dtype)
     (lower_x, fraction_x), (lower_y, fraction_y), (lower_z, fraction_z) = axes
-    resample_labels_linear_argmax(labels, lower_x, fraction_x, lower_y, fraction_y, lower_z, fraction_z, out)
+    for start in range(0, lower_x.size, _LABEL_SLAB):
+        part = slice(start, start + _LABEL_SLAB)
+        first, last = lower_x[part][0], lower_x[part][-1]
+        slab = labels[first : last + 2].copy(order="C")
+        lower = lower_x[part] - first
+        resample_labels_linear_argmax(
+            slab, lower, fraction_x[part], lower_y, fraction_y, lower_z, fraction_z, out[part]
+        )
     return out

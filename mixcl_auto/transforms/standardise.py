@@ -1,6 +1,7 @@
 """The one recipe that turns a scan into what is cached, shared by preprocessing and inference."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,8 @@ def standardise_image(
     Raises:
         DataError: If the scan is no volume, or a spacing or the window makes no sense.
     """
-    resampled = resample_image(image_hu, spacing_mm, target_spacing_mm)
-    return clip_to_steps(resampled, window_hu, intensity_step)
+    to_steps = partial(clip_to_steps, window_hu=window_hu, intensity_step=intensity_step)
+    return resample_image(image_hu, spacing_mm, target_spacing_mm, finish=to_steps)
 
 
 def standardise_labels(

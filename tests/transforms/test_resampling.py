@@ -1,3 +1,5 @@
+from itertools import permutations, product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from mixcl_auto.errors import DataError
+from mixcl_auto.transforms import grids
 from mixcl_auto.transforms.resampling import (
     resample_image,
     resample_image_to_shape,
@@ -63,6 +66,51 @@ def test_image_types_and_memory_orders_agree(dtype):
         resampled = resample_image(view, (1.0, 1.2, 2.0), (1.5, 1.5, 1.5))
         assert resampled.flags.c_contiguous
         np.testing.assert_allclose(resampled, expected, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("order", permutations(range(3)))
+def test_views_with_any_axes_permuted_or_flipped_are_read_as_they_are(order):
+    image = np.random.default_rng(4).integers(-99, 99, (40, 37, 42)).astype(np.int16)
+    labels = np.abs(image) // 40
+    spacing, target = (1.0, 1.2, 2.0), (1.5, 1.3, 1.7)
+    expected = literal_image(image, spacing, target), resample_labels(labels, spacing, target)
+    for flips in product((1, -1), repeat=3):
+        steps = tuple(slice(None, None, step) for step in flips)
+        for volume, resample, wanted in zip(
+            (image, labels), (resample_image, resample_labels), expected, strict=True
+        ):
+            stored = volume[steps].transpose(order).copy()
+            view = stored.transpose(np.argsort(order))[steps]
+            resampled = resample(view, spacing, target)
+            assert resampled.flags.c_contiguous
+            np.testing.assert_allclose(resampled, wanted, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("memory_order", ["C", "F"])
+@pytest.mark.parametrize("target", [(1.5, 1.3, 1.7), (0.7, 1.2, 2.0), (1.0, 1.2, 0.9), (1.0, 1.2, 2.0)])
+def test_slabs_leave_no_seam(monkeypatch, memory_order, target):
+    image = np.random.default_rng(5).integers(-99, 99, (40, 37, 70)).astype(np.int16, order=memory_order)
+    spacing = (1.0, 1.2, 2.0)
+    whole = resample_image(image, spacing, target)
+    monkeypatch.setattr(grids, "_SLAB_VOXELS", 5000)
+    np.testing.assert_array_equal(resample_image(image, spacing, target), whole)
+
+
+def test_what_becomes_of_the_values_happens_slab_by_slab(monkeypatch):
+    image = np.random.default_rng(6).integers(-99, 99, (20, 17, 30)).astype(np.int16)
+    seen = []
+
+    def finish(values):
+        seen.append(values.size)
+        return np.rint(values).astype(np.int16)
+
+    monkeypatch.setattr(grids, "_SLAB_VOXELS", 2000)
+    finished = resample_image(image, (1.0, 1.2, 2.0), (1.5, 1.3, 1.7), finish=finish)
+    plain = resample_image(image, (1.0, 1.2, 2.0), (1.5, 1.3, 1.7))
+    assert finished.dtype == np.int16
+    np.testing.assert_array_equal(finished, np.rint(plain))
+    assert max(seen) < plain.size / 3
+    assert sum(seen) == plain.size
 
 
 def test_blocks_of_lines_leave_no_seam():
