@@ -17,6 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mixcl_auto.workflows.benchmark import benchmark
     from mixcl_auto.workflows.convert import convert
     from mixcl_auto.workflows.demo import demo
     from mixcl_auto.workflows.doctor import doctor
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "benchmark",
     "convert",
     "demo",
     "doctor",
