@@ -2,10 +2,13 @@
 
 from typing import NamedTuple
 
-from monai.losses.dice import DiceCELoss
+import torch
 from torch import Tensor, nn
 
-from mixcl_auto.losses.precision import widen, without_autocast
+from mixcl_auto.losses.soft_overlap import OverlapSums, overlap_sums
+
+_SMOOTH = 1e-5
+"""Added to both sides of the ratio, as MONAI does."""
 
 
 class SegmentationTerms(NamedTuple):
@@ -23,11 +26,14 @@ class SegmentationTerms(NamedTuple):
 
 
 class SegmentationLoss(nn.Module):
-    """MONAI's ``DiceCELoss`` on softmax outputs, in float32 with autocast off.
+    """The values of MONAI's ``DiceCELoss`` on softmax outputs, in float32 with autocast off.
 
-    A class that is absent from the reference gives 1 - s / (p + s) with s = 1e-5 and p the sum of its
-    probabilities: a constant with hardly a gradient where p is large (cross-entropy is what removes it),
-    and a bounded one everywhere, at most 1/4 over all logits of the class.
+    Dice of a class is (2 I + s) / (P + G + s), with I, P and G the sums over voxels of p g, p and g, p the
+    softmax, g the one-hot reference and s = 1e-5 (Milletari et al. 2016, without squares).
+
+    A class that is absent from the reference gives 1 - s / (p + s) with p the sum of its probabilities: a
+    constant with hardly a gradient where p is large (cross-entropy is what removes it), and a bounded one
+    everywhere, at most 1/4 over all logits of the class.
 
     Args:
         over_batch: one Dice per class over all samples together, rather than one per sample.
@@ -36,14 +42,26 @@ class SegmentationLoss(nn.Module):
 
     def __init__(self, *, over_batch: bool, include_background: bool) -> None:
         super().__init__()
-        self.criterion = DiceCELoss(
-            include_background=include_background, to_onehot_y=True, softmax=True, batch=over_batch
-        )
+        self.over_batch, self.include_background = over_batch, include_background
 
     def forward(self, logits: Tensor, labels: Tensor) -> SegmentationTerms:
         """Compare logits (B, K, X, Y, Z) with labels (B, X, Y, Z) of any integer type, below K."""
-        with without_autocast(logits):
-            logits, reference = widen(logits), labels[:, None].long()
-            dice = self.criterion.dice(logits, reference)
-            cross_entropy = self.criterion.ce(logits, reference)
-            return SegmentationTerms(dice + cross_entropy, dice, cross_entropy)
+        sums = overlap_sums(logits, labels)
+        dice = self._dice_loss(sums, _voxels_per_class(labels, logits.shape[1]))
+        cross_entropy = sums.cross_entropy.sum() / labels.numel()
+        return SegmentationTerms(dice + cross_entropy, dice, cross_entropy)
+
+    def _dice_loss(self, sums: OverlapSums, reference: Tensor) -> Tensor:
+        """1 - Dice, averaged over classes, and over samples unless they are joined; ``reference`` is G."""
+        intersection, predicted = sums.intersection, sums.predicted
+        if self.over_batch:
+            intersection, predicted, reference = intersection.sum(0), predicted.sum(0), reference.sum(0)
+        dice = (2 * intersection + _SMOOTH) / (predicted + reference + _SMOOTH)
+        return 1 - (dice if self.include_background else dice[..., 1:]).mean()
+
+
+def _voxels_per_class(labels: Tensor, classes: int) -> Tensor:
+    """Voxels of each class in each sample, (B, K)."""
+    ones = torch.ones((), device=labels.device).expand(labels[0].numel())
+    counts = ones.new_zeros(len(labels), classes)
+    return counts.scatter_add_(1, labels.flatten(1).long(), ones.expand(len(labels), -1))

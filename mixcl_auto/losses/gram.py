@@ -11,12 +11,7 @@ import torch
 from torch import Tensor
 
 from mixcl_auto.losses.precision import without_autocast
-
-_BLOCK_ELEMENTS_CPU = 2**19
-"""Of one view; two float32 blocks of this size stay within a core's caches and the shared one."""
-
-_BLOCK_ELEMENTS_OTHER = 2**24
-"""On accelerators few large kernels win; two blocks are 128 MiB."""
+from mixcl_auto.losses.voxels import blocks_of_rows
 
 
 def joint_gram(rows: Tensor, rows_prime: Tensor, mean: Tensor, mean_prime: Tensor) -> Tensor:
@@ -45,7 +40,7 @@ class _JointGram(torch.autograd.Function):
         means = torch.cat([mean, mean_prime])
         gram = means.new_zeros(len(means), len(means))
         with without_autocast(rows):
-            for start, stop in _blocks(rows):
+            for start, stop in blocks_of_rows(rows):
                 centred = _both(rows, rows_prime, start, stop, means).sub_(means)
                 gram.addmm_(centred.T, centred)
         return gram
@@ -59,7 +54,7 @@ class _JointGram(torch.autograd.Function):
         symmetric = gradient + gradient.T
         to_rows, to_rows_prime = torch.empty_like(rows), torch.empty_like(rows_prime)
         with without_autocast(rows):
-            for start, stop in _blocks(rows):
+            for start, stop in blocks_of_rows(rows):
                 both = _both(rows, rows_prime, start, stop, means).sub_(means) @ symmetric
                 to_rows[start:stop].copy_(both[:, :channels])
                 to_rows_prime[start:stop].copy_(both[:, channels:])
@@ -79,14 +74,6 @@ def channel_means(rows: Tensor) -> Tensor:
     """Mean over voxels of each channel, (C,), in float32 or wider, without a wide copy of the rows (M, C)."""
     precision = torch.promote_types(rows.dtype, torch.float32)
     total = rows.new_zeros(rows.shape[1], dtype=precision)
-    for start, stop in _blocks(rows):
+    for start, stop in blocks_of_rows(rows):
         total += rows[start:stop].to(precision).sum(0)
     return total / len(rows)
-
-
-def _blocks(rows: Tensor) -> list[tuple[int, int]]:
-    """Where blocks of voxels start and stop."""
-    elements = _BLOCK_ELEMENTS_CPU if rows.device.type == "cpu" else _BLOCK_ELEMENTS_OTHER
-    voxels, channels = rows.shape
-    step = max(elements // channels, 1)
-    return [(start, min(start + step, voxels)) for start in range(0, voxels, step)]

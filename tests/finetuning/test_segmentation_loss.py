@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from monai.losses.dice import DiceCELoss
 from torch import Tensor
 
 from mixcl_auto.finetuning.segmentation_loss import SegmentationLoss
@@ -55,6 +56,23 @@ def test_loss_equals_literal_loops(over_batch: bool, include_background: bool) -
     assert terms.dice.item() == pytest.approx(dice, rel=1e-6)
     assert terms.cross_entropy.item() == pytest.approx(entropy, rel=1e-6)
     assert terms.loss.item() == pytest.approx(dice + entropy, rel=1e-6)
+
+
+@pytest.mark.parametrize("over_batch", [True, False])
+@pytest.mark.parametrize("include_background", [True, False])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last_3d])
+def test_loss_and_gradient_are_monais(over_batch, include_background, memory_format) -> None:
+    logits, labels = (torch.from_numpy(array) for array in draw(1))
+    monai = DiceCELoss(
+        include_background=include_background, to_onehot_y=True, softmax=True, batch=over_batch
+    )
+    ours = SegmentationLoss(over_batch=over_batch, include_background=include_background)
+    results = []
+    for loss_of in (lambda x: ours(x, labels).loss, lambda x: monai(x, labels[:, None].long())):
+        source = logits.contiguous(memory_format=memory_format).requires_grad_()
+        loss = loss_of(source)
+        results.append((loss.detach(), *torch.autograd.grad(loss, source)))
+    torch.testing.assert_close(*results)
 
 
 def test_even_logits_of_two_classes_worked_by_hand() -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mixcl_auto.losses import gram
+from mixcl_auto.losses import voxels
 from mixcl_auto.losses.gram import joint_gram
 from mixcl_auto.losses.identity_consistency import (
     cross_correlation,
@@ -17,7 +17,7 @@ def draw(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tens
 
 @pytest.fixture(params=[7, 2**19], ids=["several blocks", "one block"])
 def block_elements(request, monkeypatch) -> int:
-    monkeypatch.setattr(gram, "_BLOCK_ELEMENTS_CPU", request.param)
+    monkeypatch.setattr(voxels, "_BLOCK_ELEMENTS_CPU", request.param)
     return int(request.param)
 
 
