@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mixcl_auto.engines.compilation import telling_of_compilation
 from mixcl_auto.engines.process_pool import Outcome, run_tasks
 from mixcl_auto.errors import DataError, MixCLError
 from mixcl_auto.io.case_cache import cached_key, case_key, open_case, remove_leftovers, write_case
@@ -92,8 +93,9 @@ def preprocess_datasets(
     with ThreadPoolExecutor(max(1, jobs)) as pool:  # hashing does not hold the interpreter's lock
         is_done = list(pool.map(_is_done, tasks))
     waiting = [task for task, done in zip(tasks, is_done, strict=True) if not done]
-    if jobs > 1 and waiting:
-        warm_up()
+    if waiting:
+        with telling_of_compilation():
+            warm_up()
     outcomes = run_tasks(
         preprocess_case,
         waiting,
