@@ -1,7 +1,6 @@
 """Class scores on a coarse grid to labels on a fine one, without the scores ever existing on the fine one."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from mixcl_auto.transforms.kernels.argmax_upsampling import (
     largest_class,
     shared_classes,
 )
+from mixcl_auto.transforms.shared_planes import share_planes
 
 
 def argmax_classes(scores: NDArray[Any], *, threads: int = 1) -> NDArray[np.uint8]:
@@ -33,11 +33,11 @@ def argmax_classes(scores: NDArray[Any], *, threads: int = 1) -> NDArray[np.uint
     _check_scores(scores)
     out = np.empty(scores.shape[1:], np.uint8)
 
-    def label(planes: Sequence[int]) -> None:
+    def label(planes: range) -> None:
         for x in planes:
             largest_class(_plane(scores, x), out[x])
 
-    _share(label, len(out), threads)
+    share_planes(label, len(out), threads)
     return out
 
 
@@ -81,7 +81,7 @@ def upsample_argmax(
         )
     ]
     out = np.empty([int(size) for size in target_shape], np.uint8)
-    _share(lambda planes: _upsample_planes(logits, axes, planes, out), len(out), threads)
+    share_planes(lambda planes: _upsample_planes(logits, axes, planes, out), len(out), threads)
     return out
 
 
@@ -93,7 +93,7 @@ class _Axis(NamedTuple):
 
 
 def _upsample_planes(
-    logits: NDArray[Any], axes: Sequence[_Axis], numbers: Sequence[int], out: NDArray[np.uint8]
+    logits: NDArray[Any], axes: Sequence[_Axis], numbers: range, out: NDArray[np.uint8]
 ) -> None:
     """Fill the output's x-planes of these ascending numbers."""
     x_axis, y_axis, z_axis = axes
@@ -117,13 +117,6 @@ def _upsample_planes(
             for index in pair:
                 interpolate_rows(_plane(logits, index), mixed, ready[index % 2], *z_axis, rows[index % 2])
         blend_rows_argmax(rows[below], rows[above], shared, x_axis.fraction[i], *y_axis, z_axis.lower, out[i])
-
-
-def _share(work: Callable[[Sequence[int]], None], planes: int, threads: int) -> None:
-    """Let each thread work on a stretch of the planes, of about the same length."""
-    bounds = [planes * part // threads for part in range(threads + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, map(range, bounds[:-1], bounds[1:])))
 
 
 def _plane(logits: NDArray[Any], x: int) -> NDArray[np.float32]:

@@ -1,5 +1,3 @@
-import itertools
-
 import numpy as np
 import pytest
 import torch
@@ -7,7 +5,8 @@ from monai.inferers import sliding_window_inference
 from torch import nn
 
 from mixcl_auto.errors import RunError
-from mixcl_auto.inference.sliding_window import Blender, importance, lay_out_windows, predict_logits
+from mixcl_auto.inference.sliding_window import predict_logits
+from mixcl_auto.inference.windows import lay_out_windows
 
 CPU = torch.device("cpu")
 
@@ -84,40 +83,6 @@ def test_a_network_that_shifts_its_input_gives_the_scan_shifted_inside():
         np.testing.assert_allclose(shifted[(x, *middle)], image[(x - 1, *middle)], atol=5e-3)
 
 
-def test_hand_worked_blend_of_two_windows():
-    weights = importance((2, 2, 2))
-    blender = Blender(torch.zeros(1, 2, 2, 2), lay_out_windows((3, 2, 2), (2, 2, 2), 0.5))
-    blender.add((0, 0, 0), torch.full((1, 2, 2, 2), 1.0))
-    blender.add((1, 0, 0), torch.full((1, 2, 2, 2), 4.0))
-    # both windows weigh the shared plane alike: (1 + 4) / 2
-    assert torch.equal(blender.mean()[0, :, 0, 0], torch.tensor([1.0, 2.5, 4.0]))
-    assert torch.equal(weights, weights.flip(0))
-
-
-def test_importance_is_a_gaussian_of_an_eighth_of_the_side_with_a_floor():
-    weights = importance((16, 32, 8))
-    expected = np.empty((16, 32, 8))
-    for place in itertools.product(range(16), range(32), range(8)):
-        exponent = sum(
-            (i - (side - 1) / 2) ** 2 / (2 * (side / 8) ** 2)
-            for i, side in zip(place, (16, 32, 8), strict=True)
-        )
-        expected[place] = max(1e-3, np.exp(-exponent))
-    np.testing.assert_allclose(weights.numpy(), expected, rtol=1e-5)
-
-
-@pytest.mark.parametrize("shape", [(40, 33, 25), (5, 16, 90)])
-@pytest.mark.parametrize("overlap", [0.0, 0.3, 0.5, 0.9])
-def test_windows_cover_every_voxel_and_stay_inside(shape, overlap):
-    layout = lay_out_windows(shape, (16, 16, 16), overlap)
-    covered = np.zeros(layout.shape, dtype=int)
-    for start in layout.starts:
-        assert all(s >= 0 and s + 16 <= n for s, n in zip(start, layout.shape, strict=True))
-        covered[tuple(slice(s, s + 16) for s in start)] += 1
-    assert covered.min() >= 1
-    assert len(set(layout.starts)) == len(layout.starts)
-
-
 def test_windows_of_air_are_seen_once_and_change_nothing(small_network):
     image = random_image((32, 32, 64))
     image[:, :, 20:] = 0
@@ -149,20 +114,6 @@ def test_the_size_of_a_batch_changes_nothing(small_network, windows_per_batch):
     np.testing.assert_allclose(
         predict(small_network, image, windows_per_batch=windows_per_batch), expected, atol=1e-5
     )
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_channels_last_and_half_precision_windows_blend_to_the_same(dtype):
-    generator = torch.Generator().manual_seed(0)
-    windows = [torch.randn((3, 4, 4, 4), generator=generator).to(dtype) for _ in range(3)]
-    layout = lay_out_windows((8, 4, 4), (4, 4, 4), 0.5)
-    plain, turned = Blender(windows[0], layout), None
-    for start, window in zip(layout.starts, windows, strict=True):
-        channels_last = window[None].to(memory_format=torch.channels_last_3d)[0]
-        turned = turned or Blender(channels_last, layout)
-        plain.add(start, window.float())
-        turned.add(start, channels_last)
-    assert torch.equal(plain.mean(), turned.mean())
 
 
 def test_autocast_reaches_the_network_and_logits_stay_float32():
