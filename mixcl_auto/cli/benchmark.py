@@ -63,6 +63,7 @@ def benchmark(
     and says which of them is the limit. No run is begun or changed.
     """
     from mixcl_auto.cli.progress_bar import open_progress
+    from mixcl_auto.io.files import write_text
     from mixcl_auto.workflows.benchmark import benchmark as run
 
     measured = run(
@@ -78,7 +79,7 @@ def benchmark(
     for figures in measured:
         _print_figures(figures)
     if json_file is not None:
-        json_file.write_text(_document(measured), encoding="utf-8")
+        write_text(json_file, _document(measured))
 
 
 def _print_figures(figures: "StageFigures") -> None:
@@ -111,8 +112,9 @@ def _part_rows(figures: "StageFigures") -> list[tuple[str, str, str, str]]:
     share = {name: f"{value:.1%}" for name, value in figures.shares().items()}
     patches = "1 patch" if figures.patches == 1 else f"{figures.patches} patches"
     step = f"{figures.step_over_network:.2f} times the network"
+    computing = f"in one process, {seconds_text(figures.sample_cpu_s)} of it computing"
     rows = [
-        ("loader, per sample", seconds_text(figures.sample_s), "", "on one core"),
+        ("loader, per sample", seconds_text(figures.sample_s), "", computing),
         ("loader, at most", rate_text(figures.loader_samples_per_s), "", "with the plan's workers"),
         ("workers needed", str(figures.workers_needed), "", "so that the network never waits"),
         ("network", seconds_text(figures.network_s), share["network"], f"{patches}, forward and backward"),

@@ -124,7 +124,7 @@ def measure_stage(stage: Stage, steps: int, progress: Progress) -> StageFigures:
     progress.start(f"Benchmark of {stage.name}", DRAWS + round_count + warm_ups + run_steps)
     _prepare(stage)
     try:
-        sample_s = sample_seconds(stage, progress)
+        sample_s, sample_cpu_s = sample_seconds(stage, progress)
         with limited_threads(trainer.threads):
             rounds, gradients_s = measure_rounds(stage, round_count, progress)
             run = short_run(stage, warm_ups, run_steps, progress)
@@ -144,6 +144,7 @@ def measure_stage(stage: Stage, steps: int, progress: Progress) -> StageFigures:
         iterations=stage.iterations,
         gradient_every=trainer.gradient_every,
         sample_s=sample_s,
+        sample_cpu_s=sample_cpu_s,
         network_s=statistics.median(item.network_s for item in rounds),
         step_over_network=statistics.median(item.step_s / item.network_s for item in rounds),
         optimiser_s=statistics.median(item.optimiser_s for item in rounds),

@@ -42,7 +42,7 @@ def _loader_advice(figures: StageFigures) -> str:
     # A GPU leaves the cores to the loader; on a CPU the network's own threads need theirs.
     on_cpu = figures.device == "cpu"
     free_cores = figures.cores - (figures.threads if on_cpu else 0)
-    if needed > workers and needed <= max(1, free_cores):
+    if needed > workers and figures.cores_needed <= max(1, free_cores):
         return f"set {stage}.workers to {needed} (now {workers})"
     if needed > workers:
         taken = f", {figures.threads} of them taken by {stage}.threads" if on_cpu else ""

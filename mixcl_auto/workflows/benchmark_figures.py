@@ -24,7 +24,8 @@ class StageFigures:
         patches: that the network sees in a step; three views per sample where all terms are on.
         iterations: steps of the whole run as planned.
         gradient_every: steps between measurements of the gradient's shares; 0 is never.
-        sample_s: one sample takes one core of the loader.
+        sample_s: one sample takes one process of the loader.
+        sample_cpu_s: of that it computes; the rest it waits for the disk, or for a core that others use.
         network_s: the bare backbone takes, forward and backward, for all patches of a step.
         step_over_network: forward, losses and backward of a whole step as a multiple of ``network_s``.
         optimiser_s: norm of the gradient and AdamW take.
@@ -48,6 +49,7 @@ class StageFigures:
     iterations: int
     gradient_every: int
     sample_s: float
+    sample_cpu_s: float
     network_s: float
     step_over_network: float
     optimiser_s: float
@@ -89,13 +91,18 @@ class StageFigures:
 
     @property
     def loader_samples_per_s(self) -> float:
-        """Samples per second that the loader gives at most, each worker on a core of its own."""
+        """Samples per second that the loader gives at most, where its workers do not hinder each other."""
         return max(1, self.workers) / self.sample_s
 
     @property
     def workers_needed(self) -> int:
         """Loader processes that draw a batch in no more time than the step before takes."""
         return math.ceil(self.batch_size * self.sample_s / self.compute_s)
+
+    @property
+    def cores_needed(self) -> int:
+        """Cores that these workers keep busy; fewer than workers where they wait for the disk."""
+        return math.ceil(self.batch_size * self.sample_cpu_s / self.compute_s)
 
     @property
     def planned_s(self) -> float:
@@ -122,6 +129,7 @@ class StageFigures:
             "run_samples_per_s",
             "loader_samples_per_s",
             "workers_needed",
+            "cores_needed",
             "planned_s",
         )
         return {

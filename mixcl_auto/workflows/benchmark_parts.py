@@ -30,25 +30,29 @@ class Round:
     patches: int
 
 
-def sample_seconds(stage: Stage, progress: Progress) -> float:
-    """Median of what a sample takes in this process, as a loader worker draws it.
+def sample_seconds(stage: Stage, progress: Progress) -> tuple[float, float]:
+    """What a sample takes in this process, as a loader worker draws it.
+
+    Returns:
+        Medians of the seconds that passed, and of those that were spent on computing.
 
     Raises:
         RunError: if a sample can't be drawn.
     """
     samples = SampleDataset(stage.source, seed=stage.trainer.seed, batch_size=stage.trainer.batch_size)
     stage.source.warm()
-    seconds = []
+    passed, computed = [], []
     with limited_threads(1):
         for number in range(WARM_UP_DRAWS + DRAWS):
-            start = time.perf_counter()
+            start, cpu_start = time.perf_counter(), time.process_time()
             sample = samples[number]
             if isinstance(sample, Failure):
                 raise RunError(sample.message)
             if number >= WARM_UP_DRAWS:
-                seconds.append(time.perf_counter() - start)
+                passed.append(time.perf_counter() - start)
+                computed.append(time.process_time() - cpu_start)
                 progress.advance(note="loader")
-    return statistics.median(seconds)
+    return statistics.median(passed), statistics.median(computed)
 
 
 def measure_rounds(stage: Stage, count: int, progress: Progress) -> tuple[list[Round], float]:

@@ -19,7 +19,7 @@ def run(workspace: Workspace, *arguments: str) -> Result:
 
 @pytest.fixture(scope="module")
 def both(planned_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
-    file = tmp_path_factory.mktemp("json") / "figures.json"
+    file = tmp_path_factory.mktemp("json") / "new folder" / "figures.json"
     return run(planned_workspace, "--json", str(file)), file
 
 

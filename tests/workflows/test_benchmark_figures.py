@@ -20,6 +20,7 @@ FIGURES = StageFigures(
     iterations=1000,
     gradient_every=50,
     sample_s=0.1,
+    sample_cpu_s=0.1,
     network_s=0.2,
     step_over_network=1.2,
     optimiser_s=0.03,
@@ -118,15 +119,22 @@ def test_too_few_workers_are_told_how_many_would_do() -> None:
 
 
 def test_on_a_cpu_the_cores_of_the_network_are_not_offered_to_the_loader() -> None:
-    assert waits(CPU, workers=1, sample_s=0.25).endswith(
+    assert waits(CPU, workers=1, sample_s=0.25, sample_cpu_s=0.25).endswith(
         "workers needed: 6, and there are 8 cores, 4 of them taken by pretrain.threads; "
         "set pretrain.workers to 4 (now 1)."
     )
 
 
 def test_workers_beyond_the_cores_are_not_advised() -> None:
-    text = waits(FIGURES, workers=16, sample_s=2.0)
+    text = waits(FIGURES, workers=16, sample_s=2.0, sample_cpu_s=2.0)
     assert text.endswith("workers needed: 43, and there are 16 cores; give it more cores.")
+
+
+def test_workers_that_wait_for_the_disk_may_be_more_than_the_cores() -> None:
+    """43 workers that compute for a twentieth of their time need 3 cores."""
+    text = waits(FIGURES, sample_s=2.0)
+    assert text.endswith("set pretrain.workers to 43 (now 4).")
+    assert replace(FIGURES, sample_s=2.0).cores_needed == 3
 
 
 def test_enough_workers_that_share_their_cores_with_the_network_are_told_so() -> None:
