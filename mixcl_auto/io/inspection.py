@@ -10,6 +10,7 @@ import numpy.typing as npt
 from mixcl_auto.engines.process_pool import run_tasks
 from mixcl_auto.errors import DataError, MixCLError
 from mixcl_auto.io.case_files import read_case_image, read_case_labels
+from mixcl_auto.io.case_sizes import image_bytes
 from mixcl_auto.io.images import content_sha256
 from mixcl_auto.io.intensity_statistics import intensity_statistics, label_counts, quantile_sketch
 from mixcl_auto.io.itk import FileContent
@@ -25,7 +26,7 @@ Array = npt.NDArray[Any]
 def inspect_datasets(
     datasets: Sequence[RawDataset], *, jobs: int = 1, progress: Progress | None = None
 ) -> list[CaseInspection]:
-    """Inspect every case of the datasets, in their order.
+    """Inspect every case of the datasets, the largest first; returned in the datasets' order.
 
     Args:
         datasets: what to read.
@@ -33,8 +34,14 @@ def inspect_datasets(
         progress: told of every case.
     """
     tasks = [(dataset.name, case) for dataset in datasets for case in dataset.cases]
+    largest_first = sorted(tasks, key=lambda task: image_bytes(task[1]), reverse=True)
     outcomes = run_tasks(
-        _inspect_task, tasks, jobs=jobs, name=_task_name, description="Inspecting cases", progress=progress
+        _inspect_task,
+        largest_first,
+        jobs=jobs,
+        name=_task_name,
+        description="Inspecting cases",
+        progress=progress,
     )
     found = {outcome.task: outcome.value or _failed(outcome.task, outcome.error) for outcome in outcomes}
     return [found[task] for task in tasks]
@@ -141,7 +148,7 @@ def _image_facts(image: Array, labels: Array | None) -> dict[str, Any]:
     }
     if labels is not None and labels.shape == image.shape:
         labelled = labels > 0 if finite is None else (labels > 0) & finite
-        foreground = image[labelled]
+        foreground = image.T[labelled.T]  # a file's first axis is the fastest, numpy's the last
         facts["foreground"] = intensity_statistics(foreground)
         facts["foreground_quantiles"] = quantile_sketch(foreground)
     return facts

@@ -8,6 +8,7 @@ whose unit is the plan's ``distance_unit``); voxels of each class to centre patc
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,8 @@ class CaseTask:
     """Of the file that the plan was made from, as ``label_hash``."""
     label_hash: str
     folder: Path
+    voxels: int = 0
+    """Of the scan: the largest goes first, so that the last one does not run alone."""
 
     @property
     def name(self) -> str:
@@ -92,7 +95,8 @@ def preprocess_datasets(
         failed += vanished
     with ThreadPoolExecutor(max(1, jobs)) as pool:  # hashing does not hold the interpreter's lock
         is_done = list(pool.map(_is_done, tasks))
-    waiting = [task for task, done in zip(tasks, is_done, strict=True) if not done]
+    left = [task for task, done in zip(tasks, is_done, strict=True) if not done]
+    waiting = sorted(left, key=lambda task: task.voxels, reverse=True)
     if waiting:
         with telling_of_compilation():
             warm_up()
@@ -186,6 +190,7 @@ def _tasks(workspace: Workspace, plan: Plan, dataset: RawDataset) -> tuple[list[
             image_hash=case.image_hash,
             label_hash=case.label_hash,
             folder=workspace.cached_case(dataset.name, preprocess_hash, case.id),
+            voxels=prod(case.shape),
         )
         for case in fingerprint.cases
         if case.id in raw

@@ -7,7 +7,7 @@ and 1.72 at most in a case; scans with much air around the body take least. Memo
 million voxels, int16 and float32, onto grids of 2 to 79 million voxels; before it the process held 0.28 GB.
 """
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
@@ -19,6 +19,8 @@ from mixcl_auto.records.plan import Plan, PreprocessPlan
 
 _CACHE_BYTES_PER_VOXEL = (0.65, 1.75)
 """The least and the most that a dataset's cache may be expected to take."""
+_INSPECTION_BYTES_PER_BYTE = 3.0
+"""Of the scan's file, decompressed; with its label map."""
 _READING_BYTES_PER_VOXEL = 8.0
 """Of the file: its bytes, decompressed, as numbers. A file of float64 takes up to 21."""
 _SOURCE_BYTES_PER_VOXEL = 5.0
@@ -73,6 +75,18 @@ def fitting_jobs(
 ) -> int:
     """How many cases can be preprocessed at once, at most ``jobs`` and at least one; see above."""
     return _fitting_jobs(_needs(plan.preprocess, fingerprints, cached), memory_gb, jobs)
+
+
+def fitting_inspections(image_bytes: Iterable[int], *, memory_gb: float | None, jobs: int) -> int:
+    """How many cases can be inspected at once, at most ``jobs`` and at least one.
+
+    Args:
+        image_bytes: of every scan, decompressed.
+        memory_gb: of the machine, in GiB; as many as ``jobs`` where it is not known.
+        jobs: as many as there are cores.
+    """
+    needs = sorted((_PROCESS_BYTES + _INSPECTION_BYTES_PER_BYTE * size for size in image_bytes), reverse=True)
+    return _fitting(needs, memory_gb, jobs)
 
 
 def _needs(
@@ -140,9 +154,14 @@ def _memory_finding(severity: Literal["error", "warning"], need: _Need, message:
 
 
 def _fitting_jobs(needs: Sequence[_Need], memory_gb: float | None, jobs: int) -> int:
+    return _fitting([need.memory_bytes for need in needs], memory_gb, jobs)
+
+
+def _fitting(needs: Sequence[float], memory_gb: float | None, jobs: int) -> int:
+    """How many of the needs, in bytes and the largest first, the memory holds together."""
     if memory_gb is None:
         return jobs
-    totals = accumulate(need.memory_bytes for need in needs[:jobs])
+    totals = accumulate(needs[:jobs])
     fitting = sum(total <= _USABLE_SHARE * memory_gb * _GB for total in totals)
     return jobs if fitting == min(jobs, len(needs)) else max(1, fitting)
 

@@ -25,7 +25,7 @@ from mixcl_auto.validation.resources import fitting_jobs, resource_findings
 from mixcl_auto.validation.validate import invalid_cases, judge
 from mixcl_auto.workflows.inputs import Folder, is_plain_name, link_raw_data, open_workspace
 from mixcl_auto.workflows.step_memory import step_measure
-from mixcl_auto.workflows.validate import findings_json, read_datasets
+from mixcl_auto.workflows.validate import findings_json, inspection_jobs, read_datasets
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def plan_and_preprocess(
         link_raw_data(space, raw_data, names)
     read, findings = read_datasets(space, names)
     chosen = resolve_roles(read, pretrain=pretrain, target=target)
-    inspections = inspect_datasets(chosen, jobs=jobs or available_cores(), progress=progress)
+    inspections = inspect_datasets(chosen, jobs=jobs or inspection_jobs(chosen), progress=progress)
     findings += judge(chosen, inspections)
     write_text(space.validation, findings_json(findings, chosen))
     if on_findings is not None:

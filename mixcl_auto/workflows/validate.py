@@ -1,6 +1,7 @@
 """Checking raw data."""
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,15 +9,20 @@ from typing import Literal
 
 from mixcl_auto.engines.cores import available_cores
 from mixcl_auto.errors import DataError
+from mixcl_auto.io.case_sizes import image_bytes
 from mixcl_auto.io.files import check_writable, write_text
 from mixcl_auto.io.raw_dataset import dataset_folders, misplaced_dataset, other_folders, read_raw_dataset
 from mixcl_auto.io.workspace import Workspace
+from mixcl_auto.planning.machine import memory_gb
 from mixcl_auto.planning.roles import resolve_roles
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.case import RawDataset
 from mixcl_auto.records.finding import Finding
+from mixcl_auto.validation.resources import fitting_inspections
 from mixcl_auto.validation.validate import validate_datasets
 from mixcl_auto.workflows.inputs import Folder, link_raw_data, open_workspace
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ def validate(
         workspace: the folder of the project.
         raw_data: a folder of datasets elsewhere, or one dataset; linked into the workspace's ``raw_data``.
         datasets: the names of those to check; all if none is given.
-        jobs: cases at once; as many as there are cores if absent.
+        jobs: cases at once; as many as cores and memory allow if absent.
         progress: told of every case.
 
     Raises:
@@ -57,12 +63,22 @@ def validate(
         link_raw_data(space, raw_data, names)
     read, findings = read_datasets(space, names)
     chosen = resolve_roles(read)
-    findings += validate_datasets(chosen, jobs=jobs or available_cores(), progress=progress)
+    findings += validate_datasets(chosen, jobs=jobs or inspection_jobs(chosen), progress=progress)
     write_text(space.validation, findings_json(findings, chosen))
     checked = tuple(dataset.name for dataset in chosen)
     return Validation(
         space.validation, tuple(findings), checked, sum(len(dataset.cases) for dataset in chosen)
     )
+
+
+def inspection_jobs(datasets: Iterable[RawDataset]) -> int:
+    """How many cases to read at once: as many as there are cores, unless the memory holds fewer."""
+    sizes = [image_bytes(case) for dataset in datasets for case in dataset.cases]
+    cores = available_cores()
+    jobs = fitting_inspections(sizes, memory_gb=memory_gb(), jobs=cores)
+    if jobs < cores:
+        logger.info("inspecting %d at once: the memory holds no more of the largest cases", jobs)
+    return jobs
 
 
 def read_datasets(workspace: Workspace, names: Iterable[str] = ()) -> tuple[list[RawDataset], list[Finding]]:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from mixcl_auto.io import intensity_statistics as statistics
 from mixcl_auto.io.intensity_statistics import intensity_statistics, label_counts, quantile_sketch
 
 GENERATOR = np.random.default_rng(0)
@@ -33,6 +34,14 @@ def test_long_arrays_are_counted_in_stretches(monkeypatch):
     assert intensity_statistics(values).mean == pytest.approx(values.mean())
     labels = GENERATOR.integers(0, 4, 95).astype(np.uint8)
     assert label_counts(labels) == {label: int((labels == label).sum()) for label in range(4)}
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 3, 5), (6, 4, 5)])
+def test_bytes_are_counted_in_pairs_without_losing_one(monkeypatch, shape):
+    labels = np.random.default_rng(1).choice([0, 3, 255], shape).astype(np.uint8)
+    expected = {int(label): int((labels == label).sum()) for label in np.unique(labels)}
+    monkeypatch.setattr(statistics, "_STRETCH", 16)
+    assert label_counts(labels) == label_counts(labels[::-1]) == label_counts(labels.T) == expected
 
 
 def test_nothing_has_no_statistics():

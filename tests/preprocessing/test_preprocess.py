@@ -16,6 +16,7 @@ from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.planning.plan import make_plan, save_planned
 from mixcl_auto.preprocessing import preprocess
 from mixcl_auto.preprocessing.preprocess import cached_cases, preprocess_case, preprocess_datasets
+from mixcl_auto.progress import Silent
 from mixcl_auto.records.machine import Machine
 from mixcl_auto.records.record import content_hash
 from mixcl_auto.transforms.weight_map import decode_distance, distance_to_boundary
@@ -149,6 +150,26 @@ def test_a_second_run_keeps_what_is_done(project):
     before = stamps(project)
     assert project.preprocess() == []
     assert stamps(project) == before
+
+
+class Notes(Silent):
+    def __init__(self):
+        self.seen = []
+
+    def advance(self, units=1, *, note=""):
+        self.seen.append(note)
+
+
+def test_the_largest_scan_is_inspected_and_preprocessed_first(project):
+    image, labels = make_arrays("b")
+    write(project.folder / "imagesTr" / "b_0000.nii.gz", np.tile(image, (1, 2, 2)), "LPS")
+    write(project.folder / "labelsTr" / "b.nii.gz", np.tile(labels, (1, 2, 2)), "LPS")
+    project.make_plan()
+    notes = Notes(), Notes()
+    inspected = inspect_datasets([project.dataset], progress=notes[0])
+    preprocess_datasets(project.workspace, project.plan, [project.dataset], progress=notes[1])
+    assert [case.case for case in inspected] == ["a", "b", "c"]
+    assert notes[0].seen == notes[1].seen == ["D, b", "D, a", "D, c"]
 
 
 def test_several_datasets_are_done_in_one_go(project):

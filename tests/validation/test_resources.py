@@ -2,7 +2,7 @@ import pytest
 from large_scans import cubes
 
 from mixcl_auto.records.plan import Plan, PreprocessPlan
-from mixcl_auto.validation.resources import fitting_jobs, resource_findings
+from mixcl_auto.validation.resources import fitting_inspections, fitting_jobs, resource_findings
 
 PLAN = Plan(preprocess=PreprocessPlan(spacing_mm=(1.0, 1.0, 1.0)))
 GB = 2**30
@@ -73,6 +73,15 @@ def test_jobs_beyond_the_number_of_cases_take_no_memory():
 )
 def test_as_many_jobs_as_fit_are_offered(memory_gb, jobs, fitting):
     assert fitting_jobs(PLAN, [cubes(1000, 1000, 1000)], memory_gb=memory_gb, jobs=jobs) == fitting
+
+
+@pytest.mark.parametrize(
+    ("memory_gb", "jobs", "fitting"), [(16.0, 8, 2), (16.0, 1, 1), (64.0, 8, 8), (1.0, 8, 1), (None, 8, 8)]
+)
+def test_as_many_cases_are_inspected_at_once_as_fit(memory_gb, jobs, fitting):
+    """A scan of 2 GB takes 6.3 GB, one of 1 GB 3.3: both fit into 80 % of 16 GB, a third does not."""
+    sizes = [GB, 2 * GB, GB]
+    assert fitting_inspections(sizes, memory_gb=memory_gb, jobs=jobs) == fitting
 
 
 def test_memory_that_is_not_known_is_not_judged():
