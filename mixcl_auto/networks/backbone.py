@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 Grid = tuple[int, int, int]
@@ -30,10 +31,12 @@ class Backbone(nn.Module, ABC):
     """An encoder that gives a map per level and a decoder that turns the maps into one output per voxel.
 
     Attributes:
+        in_channels: of the input.
         patch_size: voxels of the input along x, y and z; fixed where the encoder has a position embedding.
         levels: the encoder's outputs, finest first.
     """
 
+    in_channels: int
     patch_size: Grid
     levels: tuple[Level, ...]
 
@@ -65,6 +68,10 @@ class Backbone(nn.Module, ABC):
     def forward(self, image: Tensor) -> Tensor:
         """Logits, or a reconstruction, (B, out_channels, X, Y, Z) of an image (B, in_channels, X, Y, Z)."""
         return self.decode(self.encode(image))
+
+    def noise(self, batch_size: int) -> tuple[Tensor, ...]:
+        """Random numbers in the form of what ``forward`` takes."""
+        return (torch.rand(batch_size, self.in_channels, *self.patch_size),)
 
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
         """The encoder's parameters that are trained."""

@@ -127,6 +127,14 @@ class MixCLNetwork(nn.Module):
             reconstructions=self._reconstruct(maps) if self.reconstruction else None,
         )
 
+    def noise(self, batch_size: int) -> tuple[Tensor, ...]:
+        """Random numbers in the form of what ``forward`` takes."""
+        return (
+            *self.backbone.noise(batch_size),
+            *self.backbone.noise(batch_size),
+            *self.backbone.noise(batch_size),
+        )
+
     def _embed(self, level: int, level_map: Tensor, batch: int) -> _LevelEmbeddings:
         """Project the views that the terms need at a level."""
         if str(level) not in self.projectors:

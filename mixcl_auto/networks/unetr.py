@@ -59,7 +59,7 @@ class UNETR(Backbone):
         """
         super().__init__()
         _check_sizes(patch_size, hidden_size, heads, layers)
-        self.patch_size = patch_size
+        self.in_channels, self.patch_size = in_channels, patch_size
         self.levels = _levels(patch_size, feature_size, hidden_size)
         self._tapped_blocks = (layers // 4, layers // 2, 3 * layers // 4)
         self.vit = ViT(

@@ -121,6 +121,8 @@ class TrainerPlan(Record):
     """Loader processes; results do not depend on it."""
     foreground_fraction: Probability = 0.5
     """Share of patches centred on a labelled voxel."""
+    compile: bool = False
+    """Whether ``torch.compile`` makes the network's passes: minutes at the start, then faster steps."""
     checkpoint_every: Positive = 100
     gradient_every: NonNegative = 0
     """Steps between measurements of each term's share of the encoder's gradient norm; 0 is never."""

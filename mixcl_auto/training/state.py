@@ -13,7 +13,10 @@ from torch import nn
 
 from mixcl_auto.errors import RunError
 from mixcl_auto.io.checkpoints import load_checkpoint, save_checkpoint
+from mixcl_auto.networks.backbone import Backbone
+from mixcl_auto.networks.mixcl import MixCLNetwork
 from mixcl_auto.records.plan import Plan, TrainerPlan
+from mixcl_auto.training.compilation import compile_network
 from mixcl_auto.training.device import Precision
 from mixcl_auto.training.optimiser import make_optimiser
 
@@ -38,15 +41,21 @@ class TrainingState:
 
 
 def start_state(
-    network: nn.Module, plan: TrainerPlan, *, device: torch.device, precision: Precision
+    network: Backbone | MixCLNetwork, plan: TrainerPlan, *, device: torch.device, precision: Precision
 ) -> TrainingState:
     """Bring a network to its device, with an optimiser of its own, before the first step.
+
+    Where the plan says so it is compiled, for batches of the plan's size.
 
     The weights are stored channels-last, as convolutions want them: a small network took a quarter less
     time per step on a CPU.
     """
     # torch's own annotation of this overload wants the memory format alone.
-    network = network.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    network.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    if plan.compile:
+        compile_network(
+            network, batch_size=plan.batch_size, threads=plan.threads, device=device, precision=precision
+        )
     optimiser = make_optimiser(
         network.parameters(), learning_rate=plan.learning_rate, weight_decay=plan.weight_decay
     )
