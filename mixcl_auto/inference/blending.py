@@ -28,8 +28,7 @@ class Blender:
     def __init__(self, first: Tensor, layout: WindowLayout) -> None:
         classes, *patch = first.shape
         device = _blending_device(first.device, (classes + 1) * math.prod(layout.shape) * 4)
-        # numpy asks for huge pages and torch does not: of some GB the first touch of small ones takes long.
-        self._mean = torch.from_numpy(np.zeros((*layout.shape, classes), np.float32)).to(device)
+        self._mean = torch.zeros((*layout.shape, classes), device=device)
         self._weights = importance((patch[0], patch[1], patch[2])).to(device)
         self._total = torch.zeros(layout.shape, device=device)
         for start in layout.starts:
