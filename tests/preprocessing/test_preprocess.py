@@ -8,8 +8,10 @@ import pytest
 import SimpleITK
 
 from mixcl_auto.errors import DataError, PlanError
+from mixcl_auto.io import case_files
 from mixcl_auto.io.case_cache import open_case
 from mixcl_auto.io.files import write_text
+from mixcl_auto.io.images import read_file
 from mixcl_auto.io.inspection import inspect_datasets
 from mixcl_auto.io.raw_dataset import find_dataset
 from mixcl_auto.io.workspace import Workspace
@@ -170,6 +172,23 @@ def test_the_largest_scan_is_inspected_and_preprocessed_first(project):
     preprocess_datasets(project.workspace, project.plan, [project.dataset], progress=notes[1])
     assert [case.case for case in inspected] == ["a", "b", "c"]
     assert notes[0].seen == notes[1].seen == ["D, b", "D, a", "D, c"]
+
+
+def test_each_stage_decodes_a_file_once_and_what_is_cached_not_at_all(project, monkeypatch):
+    decoded = []
+
+    def counted(path, *arguments, **options):
+        decoded.append(path.name)
+        return read_file(path, *arguments, **options)
+
+    monkeypatch.setattr(case_files, "read_file", counted)
+    files = sorted(name for case in "abc" for name in (f"{case}.nii.gz", f"{case}_0000.nii.gz"))
+    project.make_plan()
+    assert sorted(decoded) == files
+    project.preprocess()
+    assert sorted(decoded) == sorted(2 * files)
+    project.preprocess()
+    assert len(decoded) == 2 * len(files)
 
 
 def test_several_datasets_are_done_in_one_go(project):
