@@ -1,9 +1,9 @@
-# make install | test | demo | clean; PYTHON=... chooses the interpreter that .venv is made with.
+# make install | test | demo | benchmark | clean; PYTHON=... chooses the interpreter that .venv is made with.
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install test demo clean
+.PHONY: install test demo benchmark clean
 .DELETE_ON_ERROR:
 
 install: $(STAMP)
@@ -19,13 +19,17 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@touch $@
 
 test: $(STAMP)
-	$(BIN)/ruff format --check mixcl_auto tests
-	$(BIN)/ruff check mixcl_auto tests
+	$(BIN)/ruff format --check mixcl_auto tests benchmarks
+	$(BIN)/ruff check mixcl_auto tests benchmarks
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov=mixcl_auto --cov-report=term:skip-covered --cov-report=xml
 
 demo: $(STAMP)
 	$(BIN)/mixcl_auto demo
+
+benchmark: $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[benchmarks]"
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage coverage.xml

@@ -1,0 +1,68 @@
+"""A fine-tuning step (forward, Dice + cross-entropy, backward) over the bare network on the same patches.
+
+Neither side has an optimiser. The bare network is this project's own backbone with 14 output channels, and
+MONAI's UNETR with MONAI's DiceCELoss stands beside the whole step.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from monai.losses.dice import DiceCELoss
+
+from benchmarks.measure import cost_row, finish, parser, speed_row, time_in_turn
+from benchmarks.mixcl_step import describe
+from benchmarks.network_step import finish_work, forward_backward, monai_unetr, own_backbone, step_plan
+from mixcl_auto.training.device import choose_device, resolve_precision
+from mixcl_auto.training.host_memory import keep_freed_memory
+from mixcl_auto.workflows.random_step import random_patches, start_finetuning
+
+STEP, OWN, MONAI = "mixcl_auto", "own backbone", "MONAI's UNETR and DiceCELoss"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    options = parser(__doc__, rounds=5)
+    options.add_argument("--preset", default="balanced", help="paper, balanced or tiny")
+    options.add_argument("--patch", type=int, default=None, help="side in voxels; the preset's if absent")
+    options.add_argument("--batch", type=int, default=2, help="samples")
+    options.add_argument("--precision", default="auto", help="auto, bf16, fp16 or fp32")
+    options.add_argument("--device", default=None, help="such as cuda:0; a GPU if there is one, if absent")
+    chosen = options.parse_args(arguments)
+    if chosen.threads:
+        torch.set_num_threads(chosen.threads)
+    device, plan = choose_device(chosen.device), step_plan(chosen.preset, chosen.patch)
+    precision = resolve_precision(chosen.precision, device, plan.network.patch_size)
+    classes = plan.targets[0].class_count
+    state, objective = start_finetuning(plan, classes, device, precision)
+    batch = random_patches(plan, chosen.batch).to(device)
+    images, labels = batch.tensors["image"], batch.tensors["labels"]
+    keep_freed_memory(device)
+
+    def finetuning() -> None:
+        loss, _ = objective(batch, measure_gradients=False)
+        torch.autograd.backward(loss)
+        state.network.zero_grad(set_to_none=True)
+        finish_work(device)
+
+    sides = {
+        STEP: finetuning,
+        OWN: forward_backward(own_backbone(plan.network, classes, device), images, precision),
+    }
+    if plan.network.layers == 12:
+        criterion = DiceCELoss(to_onehot_y=True, softmax=True)
+        sides[MONAI] = forward_backward(
+            monai_unetr(plan.network, classes, device),
+            images,
+            precision,
+            lambda logits: criterion(logits.float(), labels[:, None].long()),
+        )
+    seconds = time_in_turn(sides, rounds=chosen.rounds)
+    what = f"fine-tuning step, {describe(plan.network.patch_size, chosen.batch, precision, device)}"
+    rows = [cost_row(what, seconds, OWN, ours=STEP, at_most=1.05)]
+    if MONAI in sides:
+        rows.append(speed_row(what, seconds, MONAI, ours=STEP))
+    finish(f"Fine-tuning step over the bare network, {chosen.preset}", rows, chosen.json)
+
+
+if __name__ == "__main__":
+    main()
