@@ -89,8 +89,8 @@ def heading() -> str:
     versions = ", ".join(f"{library} {_version(library)}" for library in LIBRARIES)
     return (
         "# Benchmarks\n\n"
-        "Made by `make benchmark`; [README.md](README.md) says how to read it. Times are medians of rounds in\n"
-        "which both sides ran in turn, ratios medians of the rounds' ratios.\n\n"
+        "Made by `make benchmark`; [README.md](README.md) says how to read it. Times are medians of rounds\n"
+        "in which both sides ran in turn, ratios medians of the rounds' ratios.\n\n"
         f"{date.today().isoformat()}; {machine()}; Python {platform.python_version()}, {versions}.\n"
     )
 

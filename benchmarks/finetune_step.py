@@ -12,8 +12,8 @@ from monai.losses.dice import DiceCELoss
 from benchmarks.measure import cost_row, finish, parser, speed_row, time_in_turn
 from benchmarks.mixcl_step import describe
 from benchmarks.network_step import finish_work, forward_backward, monai_unetr, own_backbone, step_plan
+from mixcl_auto.engines.host_memory import keep_freed_memory
 from mixcl_auto.training.device import choose_device, resolve_precision
-from mixcl_auto.training.host_memory import keep_freed_memory
 from mixcl_auto.workflows.random_step import random_patches, start_finetuning
 
 STEP, OWN, MONAI = "mixcl_auto", "own backbone", "MONAI's UNETR and DiceCELoss"
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     state, objective = start_finetuning(plan, classes, device, precision)
     batch = random_patches(plan, chosen.batch).to(device)
     images, labels = batch.tensors["image"], batch.tensors["labels"]
-    keep_freed_memory(device)
+    keep_freed_memory()
 
     def finetuning() -> None:
         loss, _ = objective(batch, measure_gradients=False)

@@ -9,6 +9,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -50,6 +51,38 @@ def time_in_turn(
             if number >= warm_ups:
                 seconds[name].append(time.perf_counter() - start)
     return seconds
+
+
+def time_in_turn_apart(
+    candidates: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    warm_ups: int = 1,
+    starts: Mapping[str, Callable[[], object]] | None = None,
+) -> dict[str, list[float]]:
+    """The same in a process for each candidate, so that what one does to its process leaves others alone.
+
+    Args:
+        candidates: such as partials of a module's functions, which can be pickled.
+        rounds: that count.
+        warm_ups: rounds before them.
+        starts: called once in the process of the candidate of that name.
+    """
+    context, seconds = get_context("spawn"), {name: [] for name in candidates}
+    with ExitStack() as stack:
+        pools = {name: stack.enter_context(context.Pool(1, (starts or {}).get(name))) for name in candidates}
+        for number in range(warm_ups + rounds):
+            for name, run in candidates.items():
+                took = pools[name].apply(_seconds, (run,))
+                if number >= warm_ups:
+                    seconds[name].append(took)
+    return seconds
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
 
 
 def median_ratio(numerator: Sequence[float], denominator: Sequence[float]) -> float:
@@ -108,14 +141,17 @@ def duration(seconds: float) -> str:
     return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
 
 
-def in_new_process(function: Callable[..., Result], *arguments: Any) -> tuple[Result, float]:
+def in_new_process(
+    function: Callable[..., Result], *arguments: Any, start: Callable[[], object] | None = None
+) -> tuple[Result, float]:
     """A function's result and the most memory, in GB (2^30 bytes), that the process which ran it ever held.
 
     Args:
         function: of a module, so that it can be found there.
         arguments: and the result can be pickled.
+        start: called in that process before.
     """
-    with get_context("spawn").Pool(1) as pool:
+    with get_context("spawn").Pool(1, start) as pool:
         return pool.apply(_with_peak, (function, arguments))
 
 

@@ -11,8 +11,8 @@ import torch
 
 from benchmarks.measure import Row, cost_row, duration, finish, parser, speed_row, time_in_turn
 from benchmarks.network_step import finish_work, forward_backward, monai_unetr, own_backbone, step_plan
+from mixcl_auto.engines.host_memory import keep_freed_memory
 from mixcl_auto.training.device import Precision, choose_device, resolve_precision
-from mixcl_auto.training.host_memory import keep_freed_memory
 from mixcl_auto.workflows.random_step import random_pairs, start_pretraining
 
 STEP, MONAI, OWN = "mixcl_auto", "MONAI's UNETR", "own backbone"
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             as_it_comes = time_in_turn({MONAI: sides[MONAI]}, rounds=2)
             what = f"{MONAI}, forward and backward, memory handed back"
             rows.append(Row(what, "", f"{MONAI}: {duration(min(as_it_comes[MONAI]))}"))
-    keep_freed_memory(device)
+    keep_freed_memory()
     seconds = time_in_turn(sides, rounds=chosen.rounds)
     what = describe(plan.network.patch_size, chosen.batch, precision, device)
     if MONAI in sides:

@@ -7,20 +7,22 @@ from monai.networks.nets.unetr import UNETR
 from torch import Tensor, nn
 
 from mixcl_auto.planning.presets import load_preset
+from mixcl_auto.records.case import Role
 from mixcl_auto.records.plan import DatasetPlan, NetworkPlan, Plan
 from mixcl_auto.training.device import Precision, autocast
 from mixcl_auto.training.networks import build_network
 
-ORGANS = 13
+POOL_ORGANS, TARGET_ORGANS = 2, 13
+"""Of a dataset of the paper's pool at most, and of BTCV."""
 
 
 def step_plan(preset: str, patch: int | None = None) -> Plan:
-    """A preset for a pool and a target of 13 organs each, with cubic patches of that side if one is given."""
+    """A preset for a pool of 2 organs and a target of 13, with cubic patches of that side if one is given."""
     plan = load_preset(preset)
-    labels = {f"organ_{value}": value for value in range(1, ORGANS + 1)}
+    roles: dict[Role, int] = {"pretrain": POOL_ORGANS, "target": TARGET_ORGANS}
     datasets = tuple(
-        DatasetPlan(name=role, role=role, labels=labels, cases=("case",), fingerprint="")
-        for role in ("pretrain", "target")
+        DatasetPlan(name=role, role=role, labels=_labels(organs), cases=("case",), fingerprint="")
+        for role, organs in roles.items()
     )
     side = patch or plan.network.patch_size[0]
     network = plan.network.model_copy(update={"patch_size": (side, side, side)})
@@ -81,6 +83,10 @@ def finish_work(device: torch.device) -> None:
     """Wait until a GPU has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def _labels(organs: int) -> dict[str, int]:
+    return {f"organ_{value}": value for value in range(1, organs + 1)}
 
 
 def _channels_last(network: nn.Module, device: torch.device) -> nn.Module:

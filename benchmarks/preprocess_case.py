@@ -1,17 +1,19 @@
 """One scan from its files into the cache, against nnU-Net v2's default preprocessor on the same files.
 
-Both read gzip NIfTI, resample to 1.5 x 1.5 x 2.0 mm, clip, draw labelled voxels and write a compressed cache;
-mixcl_auto alone also measures the distances of Eq. 7 and hashes the files. Errors are measured within the
-window against the phantom's formula, at where each side's voxels lie.
+Both read gzip NIfTI, resample to 1.5 x 1.5 x 2.0 mm, clip, draw labelled voxels and write a compressed
+cache; mixcl_auto alone also measures the distances of Eq. 7 and hashes the files. Each runs as its own workers
+do, in a process of its own. Errors are measured within the window against the phantom's formula, at where each
+side's voxels lie.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from benchmarks.measure import Row, finish, in_new_process, parser, speed_row, time_in_turn
+from benchmarks.measure import Row, finish, in_new_process, parser, speed_row, time_in_turn_apart
 from benchmarks.nnunet_case import WINDOW_HU, preprocess_with_nnunet, read_nnunet_case
 from benchmarks.peers import require, use_threads
 from benchmarks.phantom_volumes import (
@@ -24,6 +26,7 @@ from benchmarks.phantom_volumes import (
     true_volume,
     write_phantom,
 )
+from mixcl_auto.engines.host_memory import keep_freed_memory
 from mixcl_auto.io.case_cache import open_case
 from mixcl_auto.io.case_files import image_sha256, label_sha256
 from mixcl_auto.phantoms.grid import Grid
@@ -51,10 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def cost_rows(folder: Path, rounds: int) -> list[Row]:
-    """Time, in turn in this process; peak memory, each in a process of its own; size on disk."""
-    sides = {"mixcl_auto": lambda: ours(folder), NNUNET: lambda: theirs(folder)}
-    seconds = time_in_turn(sides, rounds=rounds)
-    (_, our_gb), (_, their_gb) = in_new_process(ours, folder), in_new_process(theirs, folder)
+    """Time, in turn, and peak memory, each side in a process of its own; size on disk."""
+    task = case_task(folder)
+    sides = {"mixcl_auto": partial(ours, task), NNUNET: partial(theirs, folder)}
+    seconds = time_in_turn_apart(sides, rounds=rounds, starts={"mixcl_auto": keep_freed_memory})
+    _, our_gb = in_new_process(ours, task, start=keep_freed_memory)
+    _, their_gb = in_new_process(theirs, folder)
     our_mb, their_mb = (_megabytes(folder / side) for side in ("ours", "theirs"))
     return [
         speed_row("time", seconds, NNUNET, at_least=12),
@@ -70,7 +75,7 @@ def cost_rows(folder: Path, rounds: int) -> list[Row]:
 
 def quality_rows(folder: Path, grid: Grid) -> list[Row]:
     """Image error and label overlap against the truth."""
-    ours(folder)
+    ours(case_task(folder))
     theirs(folder)
     case = open_case(folder / "ours" / "case")
     whole = (0, 0, 0), case.shape
@@ -120,9 +125,8 @@ def case_task(folder: Path, case: str = "case") -> CaseTask:
     )
 
 
-def ours(folder: Path) -> None:
+def ours(task: CaseTask) -> None:
     """Preprocess, whether or not it was done before."""
-    task = case_task(folder)
     (task.folder / "case.json").unlink(missing_ok=True)
     preprocess_case(task)
 

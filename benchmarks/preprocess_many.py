@@ -1,21 +1,22 @@
 """Many scans at once, and the memory of one worker on a long scan: 512 x 512 x 600 voxels.
 
-Cases per second with two jobs over those with one say what a second core brings; a memory bus that both
-share, and whatever else runs on the machine, count against it.
+Cases per second with two jobs over those with one, once the workers run, say what a second core brings; a
+memory bus that both share, and whatever else runs on the machine, count against it.
 """
 
 import shutil
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.measure import Row, duration, finish, in_new_process, limit_row, parser, time_in_turn
+from benchmarks.measure import Row, duration, finish, in_new_process, limit_row, parser
 from benchmarks.phantom_volumes import SHAPE, write_phantom
 from benchmarks.preprocess_case import case_task, ours
 from mixcl_auto.engines.cores import available_cores
+from mixcl_auto.engines.host_memory import keep_freed_memory
 from mixcl_auto.engines.process_pool import run_tasks
 from mixcl_auto.io.inspection import inspect_case
 from mixcl_auto.phantoms.grid import Shape
@@ -45,42 +46,46 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def scaling_row(folder: Path, cases: int, jobs: int, rounds: int) -> Row:
     """Efficiency of several jobs: what they speed up by, over their number."""
-    one, task = f"{cases} cases, 1 job", case_task(folder)
+    task = case_task(folder)
     tasks = [replace(task, folder=folder / "ours" / f"case_{number}") for number in range(cases)]
-    several = f"{cases} cases, {jobs} jobs"
     warm_up()
-    runs = {one: partial(preprocess_all, tasks, 1), several: partial(preprocess_all, tasks, jobs)}
-    seconds = time_in_turn(runs, rounds=rounds, warm_ups=0)
-    efficiency = statistics.median(a / b for a, b in zip(seconds[one], seconds[several], strict=True)) / jobs
+    found = [(seconds_per_case(tasks, 1), seconds_per_case(tasks, jobs)) for _ in range(rounds)]
+    efficiency = statistics.median(one / several for one, several in found) / jobs
+    one, several = (statistics.median(column) for column in zip(*found, strict=True))
     return Row(
-        several,
-        duration(statistics.median(seconds[several])),
-        f"{one}: {duration(statistics.median(seconds[one]))}",
+        f"one more case, {jobs} jobs",
+        duration(several),
+        f"1 job: {duration(one)}",
         f"efficiency {efficiency:.2f}",
         f"linear: at least {LEAST_EFFICIENCY:g}",
         efficiency >= LEAST_EFFICIENCY,
     )
 
 
-def preprocess_all(tasks: Sequence[CaseTask], jobs: int) -> None:
-    """Preprocess anew, the workers' start included.
+def seconds_per_case(tasks: Sequence[CaseTask], jobs: int) -> float:
+    """Preprocess anew; the seconds between the first finished case and the last, per case.
 
     Raises:
         RuntimeError: if a case failed.
     """
     shutil.rmtree(tasks[0].folder.parent, ignore_errors=True)
-    for outcome in run_tasks(preprocess_case, tasks, jobs=jobs):
+    ends = []
+    for outcome in run_tasks(preprocess_case, tasks, jobs=jobs, initializer=keep_freed_memory):
         if outcome.error is not None:
             raise RuntimeError(f"{outcome.task.name} failed") from outcome.error
+        ends.append(time.perf_counter())
+    # With several jobs the first cases end together: those of the first turn are the start.
+    return (ends[-1] - ends[jobs - 1]) / (len(ends) - jobs)
 
 
 def memory_rows(folder: Path) -> list[Row]:
     """Peak memory of one worker in each of the two stages that read scans."""
     size = " x ".join(map(str, LONG))
-    stages = {"inspecting": inspect, "preprocessing": ours}
+    _, inspecting_gb = in_new_process(inspect, folder)
+    _, preprocessing_gb = in_new_process(ours, case_task(folder), start=keep_freed_memory)
     return [
-        limit_row(f"peak memory, {stage} {size}", in_new_process(run, folder)[1], "GB", at_most=MOST_GB)
-        for stage, run in stages.items()
+        limit_row(f"peak memory, inspecting {size}", inspecting_gb, "GB", at_most=MOST_GB),
+        limit_row(f"peak memory, preprocessing {size}", preprocessing_gb, "GB", at_most=MOST_GB),
     ]
 
 

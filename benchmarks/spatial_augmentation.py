@@ -18,7 +18,7 @@ from benchmarks.measure import finish, parser, speed_row, time_in_turn
 from benchmarks.peers import require
 from benchmarks.phantom_volumes import phantom_scan
 from mixcl_auto.augmentation.spatial import SpatialSettings, apply_warp, draw_warp, region_to_read
-from mixcl_auto.training.host_memory import keep_freed_memory
+from mixcl_auto.engines.host_memory import keep_freed_memory
 from mixcl_auto.transforms.weight_map import (
     decode_distance,
     distance_table,
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = options.parse_args(arguments)
     require("batchgeneratorsv2", "batchgenerators", "monai")
     torch.set_num_threads(1)
-    keep_freed_memory(torch.device("cpu"))
+    keep_freed_memory()
     patch = (chosen.patch,) * 3
     volumes = region(patch)
     seconds = time_in_turn(

@@ -39,7 +39,7 @@ def run_tasks(
     description: str = "tasks",
     done: int = 0,
     progress: Progress | None = None,
-    initializer: Callable[[], None] | None = None,
+    initializer: Callable[[], object] | None = None,
 ) -> Iterator[Outcome[Task, Value]]:
     """Yield every task's outcome as it completes.
 
@@ -73,7 +73,7 @@ def _in_this_process(
     tasks: list[Task],
     jobs: int,
     name: Callable[[Task], str],
-    initializer: Callable[[], None] | None,
+    initializer: Callable[[], object] | None,
 ) -> Iterator[Outcome[Task, Value]]:
     if initializer is not None and tasks:
         initializer()
@@ -89,7 +89,7 @@ def _in_workers(
     tasks: list[Task],
     jobs: int,
     name: Callable[[Task], str],
-    initializer: Callable[[], None] | None,
+    initializer: Callable[[], object] | None,
 ) -> Iterator[Outcome[Task, Value]]:
     waiting = tasks[::-1]
     while waiting:
@@ -106,7 +106,7 @@ def _until_broken(
     function: Callable[[Task], Value],
     waiting: list[Task],
     jobs: int,
-    initializer: Callable[[], None] | None,
+    initializer: Callable[[], object] | None,
 ) -> Generator[Outcome[Task, Value], None, list[Task]]:
     """Run tasks off the end of ``waiting``; return those in flight when a worker died.
 
@@ -130,7 +130,7 @@ def _until_broken(
         pool.shutdown(cancel_futures=True)
 
 
-def _start_worker(initializer: Callable[[], None] | None) -> None:
+def _start_worker(initializer: Callable[[], object] | None) -> None:
     """End with the parent even if it is killed: an orphan would wait for ever."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if initializer is not None:

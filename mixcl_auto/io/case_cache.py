@@ -25,7 +25,8 @@ from mixcl_auto.records.case import CachedCase
 CACHE_FORMAT = 1
 """Raised whenever the files, or the recipe that fills them, change."""
 
-_CHUNK = 64
+_CHUNK = 96
+"""Chunks of 64^3 take twice the time to write, and crops of 96^3 are read but a tenth faster from them."""
 _BLOCK = 16
 _ARRAYS = {"image": np.dtype(np.int16), "labels": None, "distance": np.dtype(np.uint8)}
 _REMEDY = "run `mixcl_auto plan_and_preprocess` again"

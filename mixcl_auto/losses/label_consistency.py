@@ -1,10 +1,10 @@
 """Eq. 6 and Fig. 2d: label consistency, a supervised contrast between voxels of two patches.
 
-A label of -1 marks padding, which forms no pair; 0 is background.
+A label of -1 marks padding, which forms no pair; 0 is background. Which pairs count depends on their classes
+alone, so that sums over pairs are sums over classes first: no mask is as large as the pairs are many.
 """
 
-import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,38 +17,63 @@ LabelReduction = Literal["global", "per_anchor"]
 _SHORTEST_EMBEDDING = 1e-6
 """Shorter embeddings are not stretched to unit length, which bounds their gradient."""
 
+_LARGEST_EXPONENT = 80.0
+"""exp(-80) is still a normal number of float32."""
 
-def pair_relations(labels_1: Tensor, labels_2: Tensor) -> tuple[Tensor, Tensor]:
-    """Label relation matrix A of Fig. 2d, as two masks (decision 8).
+
+class PairRelations(NamedTuple):
+    """The label relation matrix A of Fig. 2d, class by class (decision 8).
+
+    Positive is the same organ; negative are different labels, organ against background included. Background
+    with background is neither, and so is every pair with a negative label.
+
+    Attributes:
+        positive: whether a voxel of patch 1 is a positive pair with one of class c of patch 2, (N, C).
+        related: whether they are a pair at all, positive or negative, (N, C).
+        members: whether a voxel of patch 2 is of class c, (K, C).
+    """
+
+    positive: Tensor
+    related: Tensor
+    members: Tensor
+
+    def counts(self) -> tuple[Tensor, Tensor]:
+        """Positive and related pairs of each voxel of patch 1, (N,) each."""
+        voxels = self.members.sum(0)
+        return self.positive @ voxels, self.related @ voxels
+
+
+def pair_relations(labels_1: Tensor, labels_2: Tensor, *, classes: int | None = None) -> PairRelations:
+    """Relate the sampled voxels of two patches.
 
     Args:
         labels_1: labels of the voxels of patch 1, (N,).
         labels_2: labels of the voxels of patch 2, (K,).
-
-    Returns:
-        ``positive`` (same organ) and ``negative`` (different labels, organ against background included),
-        boolean (N, K). Background with background is neither, and so is every pair with a negative label.
+        classes: C, above all labels; found out where absent, for which a GPU has to be waited for.
     """
-    first, second = labels_1[:, None], labels_2[None, :]
-    valid = (first >= 0) & (second >= 0)
-    same = first == second
-    return same & (first > 0), ~same & valid
+    if classes is None:
+        classes = 1 + max((int(labels.max()) for labels in (labels_1, labels_2) if len(labels)), default=0)
+    values = torch.arange(max(classes, 1), device=labels_1.device)
+    own, members = ((labels[:, None] == values).float() for labels in (labels_1, labels_2))
+    organ = (values > 0).float()
+    background = own[:, :1]
+    related = own.sum(1, keepdim=True) - background * (1 - organ)
+    return PairRelations(own * organ, related, members)
 
 
-def has_positive_pair(labels_1: Tensor, labels_2: Tensor) -> Tensor:
+def has_positive_pair(relations: PairRelations) -> Tensor:
     """Whether two voxels of the patches show the same organ: a 0-d boolean tensor, left on its device."""
-    return pair_relations(labels_1, labels_2)[0].any()
+    return relations.counts()[0].any()
 
 
-def chance_value(labels_1: Tensor, labels_2: Tensor, *, reduction: LabelReduction = "global") -> Tensor:
+def chance_value(relations: PairRelations, *, reduction: LabelReduction = "global") -> Tensor:
     """What the loss would be with all embeddings equal; it depends on the organs' sizes alone.
 
     ``global``: log((pos + neg) / pos) over pairs. ``per_anchor``: the mean of log(pos_i + neg_i) over the
     anchors i that have a positive pair.
 
     Args:
-        labels_1: labels of the sampled voxels of patch 1, (N,).
-        labels_2: labels of the sampled voxels of patch 2, (K,).
+        relations: of the sampled voxels.
         reduction: the loss's.
 
     Returns:
@@ -58,20 +83,17 @@ def chance_value(labels_1: Tensor, labels_2: Tensor, *, reduction: LabelReductio
         ValueError: for an unknown reduction.
     """
     _check_reduction(reduction)
-    positive, negative = pair_relations(labels_1, labels_2)
+    positive, related = relations.counts()
     if reduction == "global":
-        positives, negatives = positive.sum().float(), negative.sum().float()
-        return torch.where(positives > 0, torch.log1p(negatives / positives), torch.nan)
-    anchors = positive.any(1)
-    logs = (positive | negative).sum(1).clamp(min=1).float().log()
-    return torch.where(anchors, logs, 0.0).sum() / anchors.sum()
+        return torch.where(positive.any(), torch.log(related.sum() / positive.sum()), torch.nan)
+    anchors = positive > 0
+    return torch.where(anchors, related.clamp(min=1).log(), 0.0).sum() / anchors.sum()
 
 
 def label_consistency_loss(
     z_1: Tensor,
     z_2: Tensor,
-    labels_1: Tensor,
-    labels_2: Tensor,
+    relations: PairRelations,
     *,
     temperature: float = 0.1,
     reduction: LabelReduction = "global",
@@ -87,8 +109,7 @@ def label_consistency_loss(
     Args:
         z_1: embeddings of view 1, (N, C), of any length.
         z_2: embeddings of view 2, (K, C).
-        labels_1: their labels, (N,); -1 marks padding.
-        labels_2: the same for z_2, (K,).
+        relations: of their voxels, see :func:`pair_relations`.
         temperature: tau.
         reduction: over pairs.
 
@@ -100,40 +121,33 @@ def label_consistency_loss(
         ValueError: for shapes that do not fit, a temperature that is not positive, or an unknown reduction.
     """
     _check_reduction(reduction)
-    _check_inputs(z_1, z_2, labels_1, labels_2, temperature)
-    positive, negative = pair_relations(labels_1, labels_2)
+    _check_inputs(z_1, z_2, relations, temperature)
     with without_autocast(z_1):
-        unit_1 = functional.normalize(widen(z_1), dim=1, eps=_SHORTEST_EMBEDDING)
-        unit_2 = functional.normalize(widen(z_2), dim=1, eps=_SHORTEST_EMBEDDING)
-        similarity = unit_1 @ unit_2.T / temperature
+        precision = widen(z_1).dtype
+        # Scores span 2 / temperature; beyond float32's exponents they are computed in float64.
+        wide = torch.float64 if 2 / temperature > _LARGEST_EXPONENT else precision
+        unit_1, unit_2 = (
+            functional.normalize(z.to(wide), dim=1, eps=_SHORTEST_EMBEDDING) for z in (z_1, z_2)
+        )
+        positive, related, members = (part.to(wide) for part in relations)
+        scores = (unit_1 @ unit_2.T).div_(temperature)
+        largest = scores.detach().amax() if scores.numel() else scores.new_zeros(())
+        by_class = scores.sub_(largest).exp_() @ members  # (N, classes)
+        everything = (by_class * related).sum(1)
         if reduction == "global":
-            return _global_ratio(similarity, positive, negative)
-        return _mean_over_anchors(similarity, positive, negative)
+            positives = (by_class * positive).sum()
+            return _log_ratio(everything.sum(), positives, has_positive_pair(relations)).to(precision)
+        counts = positive @ members.sum(0)
+        sums = (unit_1 @ (unit_2.T @ members) / temperature * positive).sum(1)
+        anchors = counts > 0
+        logs = torch.where(anchors, everything, 1.0).log() + largest
+        losses = torch.where(anchors, logs - sums / counts.clamp(min=1), 0.0)
+        return (losses.sum() / anchors.sum().clamp(min=1)).to(precision)
 
 
-def _global_ratio(similarity: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-    """One log of one ratio over all pairs, as Eq. 6 is printed."""
-    # Without a positive pair every pair stands in on both sides: the difference and its gradient are then
-    # exactly 0, and no logsumexp is over nothing, where its gradient is NaN.
-    stand_in = ~positive.any()
-    related = (positive | negative | stand_in).flatten()
-    everything = _masked_logsumexp(similarity.flatten(), related, 0)
-    return everything - _masked_logsumexp(similarity.flatten(), (positive | stand_in).flatten(), 0)
-
-
-def _mean_over_anchors(similarity: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-    """SupCon's form: each voxel of Z1 that has a positive weighs the same."""
-    anchors = positive.any(1)
-    related = positive | negative | ~anchors[:, None]
-    everything = _masked_logsumexp(similarity, related, 1)
-    positives = similarity.masked_fill(~positive, 0).sum(1) / positive.sum(1).clamp(min=1)
-    losses = torch.where(anchors, everything - positives, torch.zeros_like(positives))
-    return losses.sum() / anchors.sum().clamp(min=1)
-
-
-def _masked_logsumexp(values: Tensor, mask: Tensor, dim: int) -> Tensor:
-    """Logsumexp over the masked entries along an axis; each line must have one."""
-    return torch.logsumexp(values.masked_fill(~mask, -math.inf), dim)
+def _log_ratio(everything: Tensor, positives: Tensor, has_positive: Tensor) -> Tensor:
+    """log(everything / positives); without a positive pair 0 with zero gradients, and never the log of 0."""
+    return torch.where(has_positive, everything, 1.0).log() - torch.where(has_positive, positives, 1.0).log()
 
 
 def _check_reduction(reduction: str) -> None:
@@ -141,15 +155,16 @@ def _check_reduction(reduction: str) -> None:
         raise ValueError(f"reduction must be 'global' or 'per_anchor', got {reduction!r}")
 
 
-def _check_inputs(z_1: Tensor, z_2: Tensor, labels_1: Tensor, labels_2: Tensor, temperature: float) -> None:
+def _check_inputs(z_1: Tensor, z_2: Tensor, relations: PairRelations, temperature: float) -> None:
     if z_1.ndim != 2 or z_2.ndim != 2 or z_1.shape[1] != z_2.shape[1]:
         raise ValueError(
             f"z_1 and z_2 must be (N, C) and (K, C), got {tuple(z_1.shape)} and {tuple(z_2.shape)}"
         )
-    if labels_1.shape != z_1.shape[:1] or labels_2.shape != z_2.shape[:1]:
+    labels = len(relations.positive), len(relations.members)
+    if labels != (len(z_1), len(z_2)):
         raise ValueError(
-            f"there must be one label per embedding, got {tuple(labels_1.shape)} labels for {len(z_1)} and "
-            f"{tuple(labels_2.shape)} for {len(z_2)}"
+            f"there must be one label per embedding, got {labels[0]} labels for {len(z_1)} and "
+            f"{labels[1]} for {len(z_2)}"
         )
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature}")

@@ -22,6 +22,7 @@ from mixcl_auto.losses.label_consistency import (
     chance_value,
     has_positive_pair,
     label_consistency_loss,
+    pair_relations,
 )
 from mixcl_auto.losses.pixel_sampling import class_column, sample_voxels
 from mixcl_auto.losses.precision import widen, without_autocast
@@ -230,12 +231,13 @@ def _label_term(
             _draw(features[b], head, labels[b], weights[b], count, generator, settings)
             for features, head, labels, weights in patches
         )
+        relations = pair_relations(labels_1, labels_2, classes=count)
         temperature, reduction = settings.temperature, settings.label_reduction
         losses.append(
-            label_consistency_loss(z_1, z_2, labels_1, labels_2, temperature=temperature, reduction=reduction)
+            label_consistency_loss(z_1, z_2, relations, temperature=temperature, reduction=reduction)
         )
-        chances.append(chance_value(labels_1, labels_2, reduction=reduction))
-        positives.append(has_positive_pair(labels_1, labels_2))
+        chances.append(chance_value(relations, reduction=reduction))
+        positives.append(has_positive_pair(relations))
     samples = torch.stack(positives).sum()
     chance = torch.stack(chances).nansum() / samples
     return torch.stack(losses).sum() / samples.clamp(min=1), chance, samples

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixcl_auto.engines.compilation import telling_of_compilation
+from mixcl_auto.engines.host_memory import keep_freed_memory
 from mixcl_auto.engines.process_pool import Outcome, run_tasks
 from mixcl_auto.errors import DataError, MixCLError
 from mixcl_auto.io.case_cache import cached_key, case_key, open_case, remove_leftovers, write_case
@@ -108,6 +109,7 @@ def preprocess_datasets(
         description="Preprocessing",
         done=len(tasks) - len(waiting),
         progress=progress,
+        initializer=keep_freed_memory,
     )
     failed += [_finding(outcome) for outcome in outcomes if outcome.error is not None]
     return sorted(failed, key=lambda found: (found.dataset, found.case or ""))

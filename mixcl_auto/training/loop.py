@@ -10,12 +10,12 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor
 
+from mixcl_auto.engines.host_memory import keep_freed_memory
 from mixcl_auto.io.workspace import RunFolder
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.plan import Plan, TrainerPlan
 from mixcl_auto.training.curves import Panel, draw_curves
 from mixcl_auto.training.device import limited_threads
-from mixcl_auto.training.host_memory import keep_freed_memory
 from mixcl_auto.training.interruption import Interruption, RunStoppedError
 from mixcl_auto.training.optimiser import gradient_norm, learning_rate, set_learning_rate
 from mixcl_auto.training.run_log import RunLog, Value
@@ -89,7 +89,8 @@ def train(job: Job, state: TrainingState, *, progress: Progress, stop_after: int
         RunError: if a loss is not finite, a sample can't be drawn or a loader worker died.
     """
     plan, device = job.trainer, job.device
-    keep_freed_memory(device)
+    if device.type == "cpu":
+        keep_freed_memory()
     last = job.steps if stop_after is None else min(job.steps, state.step + stop_after)
     batches = load_batches(
         job.source,

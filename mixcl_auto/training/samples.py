@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from mixcl_auto.engines.compilation import telling_of_compilation
 from mixcl_auto.errors import MixCLError, RunError
 from mixcl_auto.training.interruption import leave_stopping_to_parent
 
@@ -149,7 +150,8 @@ def load_batches(
         pin_memory=device.type == "cuda",
     )
     if workers and len(steps):
-        source.warm()
+        with telling_of_compilation():
+            source.warm()
     batches = iter(loader)
     for _ in steps:
         yield _next_batch(batches)

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 
 from mixcl_auto.engines.cores import available_cores
+from mixcl_auto.engines.host_memory import keep_freed_memory
 from mixcl_auto.errors import PlanError, RunError
 from mixcl_auto.progress import Progress, Silent
 from mixcl_auto.records.plan import Plan
@@ -164,5 +165,7 @@ def _prepare(stage: Stage) -> None:
     )
     set_learning_rate(state.optimiser, rate)
     state.network.train()
+    if stage.device.type == "cpu":
+        keep_freed_memory()
     if stage.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(stage.device)

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mixcl_auto.engines.host_memory import keep_freed_memory
 from mixcl_auto.finetuning.objective import SegmentationObjective
 from mixcl_auto.networks.initialise import initialise
 from mixcl_auto.pretraining.objective import MixCLObjective, mixcl_settings
 from mixcl_auto.pretraining.pretrain import build_mixcl_network
 from mixcl_auto.records.plan import DatasetPlan, Plan, TrainerPlan
 from mixcl_auto.training.device import Precision, limited_threads, resolve_precision
-from mixcl_auto.training.host_memory import keep_freed_memory
 from mixcl_auto.training.loop import Objective, take_step
 from mixcl_auto.training.networks import IMAGE_CHANNELS, build_network
 from mixcl_auto.training.patches import Index
@@ -26,7 +26,8 @@ def take_random_step(plan: Plan, section: str, batch_size: int, device: torch.de
     """
     trainer: TrainerPlan = plan.pretrain if section == "pretrain" else plan.finetune
     precision = _precision(trainer, device, plan)
-    keep_freed_memory(device)
+    if device.type == "cpu":
+        keep_freed_memory()
     prepare = _pretraining if section == "pretrain" else _finetuning
     with limited_threads(trainer.threads):
         state, objective, batch = prepare(plan, batch_size, device, precision)

@@ -4,12 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mixcl_auto.losses.label_consistency import (
-    chance_value,
-    has_positive_pair,
-    label_consistency_loss,
-    pair_relations,
-)
+from mixcl_auto.losses import label_consistency
+from mixcl_auto.losses.label_consistency import pair_relations
 
 LABELS_1 = torch.tensor([0, 1, 2, 1, -1, 0, 3])
 LABELS_2 = torch.tensor([1, 0, 2, -1, 1])
@@ -17,6 +13,18 @@ LABELS_2 = torch.tensor([1, 0, 2, -1, 1])
 
 def draw(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def label_consistency_loss(z_1: Tensor, z_2: Tensor, labels_1: Tensor, labels_2: Tensor, **options) -> Tensor:
+    return label_consistency.label_consistency_loss(z_1, z_2, pair_relations(labels_1, labels_2), **options)
+
+
+def chance_value(labels_1: Tensor, labels_2: Tensor, **options) -> Tensor:
+    return label_consistency.chance_value(pair_relations(labels_1, labels_2), **options)
+
+
+def has_positive_pair(labels_1: Tensor, labels_2: Tensor) -> Tensor:
+    return label_consistency.has_positive_pair(pair_relations(labels_1, labels_2))
 
 
 def relation(a: int, b: int) -> str:
@@ -65,12 +73,17 @@ def literal_per_anchor(
     return sum(losses) / len(losses)
 
 
-def test_relations_are_those_of_figure_2d():
-    positive, negative = pair_relations(LABELS_1, LABELS_2)
+@pytest.mark.parametrize("classes", [None, 4, 9])
+def test_relations_are_those_of_figure_2d(classes):
+    relations = pair_relations(LABELS_1, LABELS_2, classes=classes)
+    positive, related = relations.positive @ relations.members.T, relations.related @ relations.members.T
     for i, a in enumerate(LABELS_1.tolist()):
         for k, b in enumerate(LABELS_2.tolist()):
             assert positive[i, k].item() == (relation(a, b) == "positive")
-            assert negative[i, k].item() == (relation(a, b) == "negative")
+            assert related[i, k].item() == (relation(a, b) != "neither")
+    counts = relations.counts()
+    assert torch.equal(counts[0], positive.sum(1))
+    assert torch.equal(counts[1], related.sum(1))
 
 
 def test_unsigned_labels_have_the_same_relations():
@@ -79,6 +92,19 @@ def test_unsigned_labels_have_the_same_relations():
         pair_relations(labels_1, labels_2), pair_relations(labels_1.byte(), labels_2.byte()), strict=True
     ):
         assert torch.equal(signed, unsigned)
+
+
+@pytest.mark.parametrize("reduction", ["global", "per_anchor"])
+def test_a_temperature_whose_scores_leave_float32_still_gives_the_float64_loss(reduction):
+    # the positive pair is opposite, a negative one equal: their scores differ by 200
+    z_1 = torch.tensor([[1.0, 0.0]])
+    z_2 = torch.tensor([[-1.0, 0.0], [1.0, 0.0]], requires_grad=True)
+    labels = torch.tensor([1]), torch.tensor([1, 2])
+    loss = label_consistency_loss(z_1, z_2, *labels, temperature=0.01, reduction=reduction)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(200.0)
+    (gradient,) = torch.autograd.grad(loss, z_2)
+    assert gradient.isfinite().all()
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.7])

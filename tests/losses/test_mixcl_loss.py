@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from mixcl_auto.losses.identity_consistency import identity_consistency_loss
-from mixcl_auto.losses.label_consistency import chance_value, label_consistency_loss
+from mixcl_auto.losses.label_consistency import chance_value, label_consistency_loss, pair_relations
 from mixcl_auto.losses.mixcl import (
     MixCLSettings,
     MixCLTargets,
@@ -99,7 +99,8 @@ def label_reference(output: dict, target: MixCLTargets, b: int) -> tuple[Tensor,
     """Eq. 6 of one sample over every voxel of the label level's grid of 4."""
     labels = [part[b].flatten().long() for part in (target.labels_1, target.labels_2)]
     z_1, z_2 = rows(output["embeddings_1"][1][b : b + 1]), rows(output["embedding_2"][b : b + 1])
-    return label_consistency_loss(z_1, z_2, *labels), chance_value(*labels)
+    relations = pair_relations(*labels)
+    return label_consistency_loss(z_1, z_2, relations), chance_value(relations)
 
 
 def test_label_term_is_the_mean_over_samples_that_never_mix():
@@ -146,7 +147,7 @@ def test_classes_beyond_a_samples_count_are_not_sampled():
         labels = [part[b].flatten().long() for part in (target.labels_1, target.labels_2)]
         labels = [torch.where(part < 2, part, -1) for part in labels]
         z_1, z_2 = rows(output["embeddings_1"][1][b : b + 1]), rows(output["embedding_2"][b : b + 1])
-        values.append(label_consistency_loss(z_1, z_2, *labels))
+        values.append(label_consistency_loss(z_1, z_2, pair_relations(*labels)))
     torch.testing.assert_close(terms.label, torch.stack(values).mean())
 
 
