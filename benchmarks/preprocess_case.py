@@ -1,9 +1,9 @@
 """One scan from its files into the cache, against nnU-Net v2's default preprocessor on the same files.
 
 Both read gzip NIfTI, resample to 1.5 x 1.5 x 2.0 mm, clip, draw labelled voxels and write a compressed
-cache; mixcl_auto alone also measures the distances of Eq. 7 and hashes the files. Each runs as its own workers
-do, in a process of its own. Errors are measured within the window against the phantom's formula, at where each
-side's voxels lie.
+cache; mixcl_auto alone also measures the distances of Eq. 7 and hashes the files. Each runs as its own
+workers do, in a process of its own. Errors are measured within the window against the phantom's formula, at
+where each side's voxels lie.
 """
 
 from collections.abc import Sequence

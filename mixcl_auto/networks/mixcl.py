@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from mixcl_auto.errors import PlanError
 from mixcl_auto.networks.backbone import Backbone
+from mixcl_auto.networks.leading_samples import leading_samples
 from mixcl_auto.networks.projector import Projector
 
 _VOXELS_PER_CHANNEL = 64
@@ -119,7 +120,10 @@ class MixCLNetwork(nn.Module):
         if self.label or self.reconstruction:
             views.append(view_2)
         maps = self.backbone.encode(torch.cat(views))
-        embedded = [self._embed(level, level_map, len(view_1)) for level, level_map in enumerate(maps)]
+        embedded = []
+        for level, level_map in enumerate(maps):
+            maps[level], projected = self._projected_views(level, level_map, len(view_1))
+            embedded.append(self._embed(level, projected, len(view_1)))
         return MixCLOutput(
             embeddings_1=[level.view_1 for level in embedded],
             embeddings_1_prime=[level.view_1_prime for level in embedded],
@@ -135,14 +139,19 @@ class MixCLNetwork(nn.Module):
             *self.backbone.noise(batch_size),
         )
 
-    def _embed(self, level: int, level_map: Tensor, batch: int) -> _LevelEmbeddings:
+    def _projected_views(self, level: int, level_map: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+        """A level's map, and the part of it that the terms need projected: two views, or all three."""
+        with_view_2 = self.label and level == self.label_level
+        if self.identity and not with_view_2:
+            return leading_samples(level_map, 2 * batch)
+        return level_map, level_map if self.identity else level_map[-2 * batch :]
+
+    def _embed(self, level: int, projected: Tensor, batch: int) -> _LevelEmbeddings:
         """Project the views that the terms need at a level."""
         if str(level) not in self.projectors:
             return _LevelEmbeddings(None, None, None)
         with_view_2 = self.label and level == self.label_level
-        start = 0 if self.identity else len(level_map) - 2 * batch
-        stop = len(level_map) if with_view_2 else 2 * batch
-        parts = self._project(level, level_map[start:stop], batch)
+        parts = self._project(level, projected, batch)
         return _LevelEmbeddings(
             view_1=parts[1 if self.identity else 0],
             view_1_prime=parts[0] if self.identity else None,
