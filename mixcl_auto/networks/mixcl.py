@@ -7,6 +7,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from mixcl_auto.errors import PlanError
 from mixcl_auto.networks.backbone import Backbone
@@ -76,6 +77,7 @@ class MixCLNetwork(nn.Module):
         identity: bool = True,
         label: bool = True,
         reconstruction: bool = True,
+        recompute_level_0: bool = False,
     ) -> None:
         """Add projectors to a backbone whose output has the image's channels.
 
@@ -85,6 +87,8 @@ class MixCLNetwork(nn.Module):
             identity: whether the identity term is on.
             label: whether the label term is on.
             reconstruction: whether the reconstruction term is on.
+            recompute_level_0: whether the projector of the largest maps is computed again for its gradient
+                (Chen et al. 2016), which spares the memory of what lies between its layers.
 
         Raises:
             PlanError: when no term is on, the level does not exist, or a level to be projected has one voxel
@@ -102,6 +106,7 @@ class MixCLNetwork(nn.Module):
         self.backbone = backbone
         self.label_level = label_level
         self.identity, self.label, self.reconstruction = identity, label, reconstruction
+        self.recompute_level_0 = recompute_level_0
         projected = range(len(backbone.levels)) if identity else [label_level] if label else []
         self.factored_levels = frozenset(
             level
@@ -164,7 +169,12 @@ class MixCLNetwork(nn.Module):
         if level not in self.factored_levels:
             return torch.split(projector(level_map), batch)
         head = projector.head.matrix()
-        return [FactoredEmbedding(part, head) for part in torch.split(projector.trunk(level_map), batch)]
+        features = (
+            checkpoint(projector.trunk, level_map, use_reentrant=False)
+            if self.recompute_level_0 and level == 0
+            else projector.trunk(level_map)
+        )
+        return [FactoredEmbedding(part, head) for part in torch.split(features, batch)]
 
     def _reconstruct(self, maps: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Undistorted patches from all views' maps, in the order 1, 1', 2."""

@@ -96,7 +96,7 @@ class StepMemory:
 
     budget: Budget
     measure: Measure | None = None
-    _measured: dict[tuple[Patch, str, int], float | None] = field(default_factory=dict)
+    _measured: dict[tuple[Patch, str, int, bool], float | None] = field(default_factory=dict)
 
     def need(self, plan: Plan, section: str, batch_size: int) -> Need:
         """What batches of up to ``batch_size`` samples take: estimated if that is far below the budget."""
@@ -125,7 +125,7 @@ class StepMemory:
 
     def _measure(self, plan: Plan, section: str, batch_size: int) -> float | None:
         """In tenths of a GB, upwards, so that the same machine gives the same plan."""
-        key = (plan.network.patch_size, section, batch_size)
+        key = (plan.network.patch_size, section, batch_size, plan.pretrain.recompute_level_0)
         if self.measure is None:
             return None
         if key not in self._measured:
@@ -160,6 +160,15 @@ def check_memory(gb: float) -> float:
     if not (math.isfinite(gb) and gb > 0):
         raise PlanError(f"--memory-gb takes a number of GB above 0, got {gb:g}")
     return gb
+
+
+def choose_recomputing(plan: Plan, memory: StepMemory) -> Choice:
+    """Whether level 0's projector is computed twice: only where the plan's batch does not fit otherwise."""
+    size = plan.pretrain.batch_size
+    need = memory.need(plan, "pretrain", size)
+    if need.gb(size) <= memory.budget.usable_gb:
+        return Choice(False, "preset", f"the memory holds the plan's batch; {need.how}; {memory.budget}")
+    return Choice(True, "the memory is short", f"{need.how}; {memory.budget}")
 
 
 def shrink_patch(plan: Plan, sections: Sequence[str], memory: StepMemory) -> Choice | None:

@@ -23,6 +23,7 @@ from mixcl_auto.planning.memory import (
     check_memory,
     choose_batch_size,
     choose_budget,
+    choose_recomputing,
     memory_warning,
     shrink_patch,
 )
@@ -206,7 +207,7 @@ def _settle_trainer(draft: Draft, section: str, machine: Machine) -> None:
 
 
 def _settle_memory(draft: Draft, memory: StepMemory | None) -> None:
-    """The batches, and a smaller patch where not even one sample fits.
+    """The batches; where they do not fit, a projector that is computed twice; at last a smaller patch.
 
     What the user has set stays, and brings a warning where it does not fit; with both set nothing is
     measured.
@@ -215,16 +216,20 @@ def _settle_memory(draft: Draft, memory: StepMemory | None) -> None:
         return
     uses = {"pretrain": draft.plan.pool, "finetune": draft.plan.targets}
     sections = [section for section, datasets in uses.items() if datasets]
+
+    def of(section: str) -> StepMemory:
+        """Nothing is measured for a trainer that does not run, or whose patch and batch the user has set."""
+        fixed = {"network.patch_size", f"{section}.batch_size"} <= draft.edited
+        return memory if section in sections and not fixed else StepMemory(memory.budget)
+
+    draft.settle("pretrain.recompute_level_0", choose_recomputing(draft.plan, of("pretrain")))
     if "network.patch_size" not in draft.edited:
         smaller = shrink_patch(draft.plan, sections, memory)
         if smaller is not None:
             draft.settle("network.patch_size", smaller)
     for section in uses:
-        fixed = {"network.patch_size", f"{section}.batch_size"} <= draft.edited
-        measured = section in sections and not fixed
-        of_section = memory if measured else StepMemory(memory.budget)
-        draft.settle(f"{section}.batch_size", choose_batch_size(draft.plan, section, of_section))
-        warning = memory_warning(draft.plan, section, of_section) if section in sections else None
+        draft.settle(f"{section}.batch_size", choose_batch_size(draft.plan, section, of(section)))
+        warning = memory_warning(draft.plan, section, of(section)) if section in sections else None
         draft.warnings += [warning] if warning else []
 
 

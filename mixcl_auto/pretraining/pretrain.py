@@ -127,6 +127,7 @@ def build_mixcl_network(plan: Plan) -> MixCLNetwork:
         identity="identity" not in section.without,
         label="label" not in section.without,
         reconstruction="reconstruction" not in section.without,
+        recompute_level_0=section.recompute_level_0,
     )
 
 

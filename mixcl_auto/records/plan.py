@@ -156,6 +156,8 @@ class PretrainPlan(TrainerPlan):
     temperature: PositiveFloat = 0.1
     label_reduction: Literal["global", "per_anchor"] = "global"
     label_level: Annotated[int, Field(ge=0, le=4)] = 1
+    recompute_level_0: bool = False
+    """Whether level 0's projector is computed twice rather than kept for the gradient; spares memory."""
     voxels_per_class: Positive = 256
     weight_mu: PositiveFloat = 8.0
     weight_epsilon: PositiveFloat = 0.05

@@ -124,6 +124,28 @@ def test_an_arms_embeddings_are_those_of_the_whole_network(switches):
     assert arm.total > 0
 
 
+def test_a_recomputed_projector_gives_the_same_gradients():
+    gradients = []
+    for recompute in (False, True):
+        network = build(recompute_level_0=recompute)
+        torch.autograd.backward(terms_of(network(*views())).total)
+        gradients.append({name: p.grad for name, p in network.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, msg=name)
+
+
+def test_a_recomputed_projector_keeps_nothing_between_its_layers():
+    """What autograd keeps of level 0's size, with and without."""
+    counts = []
+    for recompute in (False, True):
+        network, kept = build(recompute_level_0=recompute, reconstruction=False, label=False), []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x, into=kept: into.append(x) or x, lambda x: x):
+            network(*views())
+        counts.append(sum(tensor.numel() == 2 * 4 * 32**3 for tensor in kept))
+    assert counts[1] <= counts[0] - 4
+
+
 def test_an_arm_has_no_projector_that_it_does_not_need():
     assert list(build(identity=False).projectors) == ["1"]
     assert list(build(identity=False, label=False).projectors) == []
