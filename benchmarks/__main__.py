@@ -29,7 +29,6 @@ BENCHMARKS: dict[str, Sequence[str]] = {
     "finetune_step": (),
     "finetune_step tiny": ("--preset", "tiny"),
     "prediction": (),
-    "prediction_memory": (),
     "start": (),
 }
 """Script and, after a space, its variant: its options."""
@@ -61,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown := [name for name in chosen.names if name not in BENCHMARKS]:
         options.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
     tables = [run(name) for name in chosen.names or BENCHMARKS]
-    chosen.output.write_text("\n".join([heading(), *tables]), encoding="utf-8")
+    notes = (HERE / "NOTES.md").read_text(encoding="utf-8")
+    chosen.output.write_text("\n".join([heading(), *tables, notes]), encoding="utf-8")
     print(f"The results are in {chosen.output}")
 
 
