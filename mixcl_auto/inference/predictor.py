@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mixcl_auto.engines.host_memory import keep_freed_memory
 from mixcl_auto.errors import RunError, WeightsError
 from mixcl_auto.inference.sliding_window import predict_logits
 from mixcl_auto.io.checkpoints import load_weights
@@ -60,6 +61,8 @@ class Predictor:
             raise WeightsError(
                 f"the weights do not fit the plan's network ({reason}); predict with the plan of their run"
             ) from None
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.network = network.to(self.device).eval()
         for parameter in network.parameters():
             if parameter.ndim == 5:

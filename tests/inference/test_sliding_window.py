@@ -134,6 +134,26 @@ def test_progress_counts_all_windows():
     assert sum(done) == len(lay_out_windows((40, 40, 16), (16, 16, 16), 0.5).starts)
 
 
+def test_a_single_voxel_of_body_is_seen_wherever_it_lies():
+    for voxel in [(0, 0, 0), (5, 3, 7), (15, 15, 15)]:
+        image, seen = np.zeros((16, 16, 16), np.float32), []
+        image[voxel] = 0.5
+
+        def network(batch, into=seen):
+            into.append(batch.amax().item())
+            return batch.repeat(1, 2, 1, 1, 1)
+
+        predict_logits(
+            network,
+            image,
+            patch_size=(16, 16, 16),
+            overlap=0.5,
+            windows_per_batch=1,
+            device=torch.device("cpu"),
+        )
+        assert seen == [0.5]
+
+
 def test_output_that_is_not_finite_is_refused():
     with pytest.raises(RunError, match=r"not finite in precision fp32.*lower learning rate"):
         predict(lambda batch: batch / 0, random_image((16, 16, 16)))
