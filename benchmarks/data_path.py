@@ -27,7 +27,7 @@ from benchmarks.phantom_volumes import (
     true_volume,
     write_phantom,
 )
-from benchmarks.preprocess_case import ours, theirs
+from benchmarks.preprocess_case import case_task, ours, theirs
 from mixcl_auto.io.case_cache import open_case
 from mixcl_auto.io.images import read_file, write_image
 from mixcl_auto.phantoms.grid import Grid
@@ -113,7 +113,7 @@ def file_rows(folder: Path, image: NDArray[np.int16], rounds: int) -> list[Row]:
 
 def crop_rows(folder: Path, rounds: int) -> list[Row]:
     """Random patches of image and labels out of each side's cache, which the system holds in memory."""
-    ours(folder)
+    ours(case_task(folder))
     theirs(folder)
     case = open_case(folder / "ours" / "case")
     opened = [

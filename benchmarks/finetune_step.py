@@ -1,7 +1,8 @@
 """A fine-tuning step (forward, Dice + cross-entropy, backward) over the bare network on the same patches.
 
-Neither side has an optimiser. The bare network is this project's own backbone with 14 output channels, and
-MONAI's UNETR with MONAI's DiceCELoss stands beside the whole step.
+Neither side has an optimiser. The bare network is MONAI's UNETR with 14 output channels, and for a stricter
+measure this project's own backbone, which computes the same in less time. MONAI's UNETR with MONAI's
+DiceCELoss stands beside the whole step. On a CPU all keep the memory that they free, as training does.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,8 @@ from mixcl_auto.engines.host_memory import keep_freed_memory
 from mixcl_auto.training.device import choose_device, resolve_precision
 from mixcl_auto.workflows.random_step import random_patches, start_finetuning
 
-STEP, OWN, MONAI = "mixcl_auto", "own backbone", "MONAI's UNETR and DiceCELoss"
+STEP, OWN, BARE, MONAI = "mixcl_auto", "own backbone", "MONAI's UNETR", "MONAI's UNETR and DiceCELoss"
+MOST = 1.05
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -50,16 +52,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     if plan.network.layers == 12:
         criterion = DiceCELoss(to_onehot_y=True, softmax=True)
+        network = monai_unetr(plan.network, classes, device)
+        sides[BARE] = forward_backward(network, images, precision)
         sides[MONAI] = forward_backward(
-            monai_unetr(plan.network, classes, device),
+            network,
             images,
             precision,
             lambda logits: criterion(logits.float(), labels[:, None].long()),
         )
     seconds = time_in_turn(sides, rounds=chosen.rounds)
     what = f"fine-tuning step, {describe(plan.network.patch_size, chosen.batch, precision, device)}"
-    rows = [cost_row(what, seconds, OWN, ours=STEP, at_most=1.05)]
+    rows = [cost_row(what, seconds, OWN, ours=STEP, at_most=MOST)]
     if MONAI in sides:
+        rows.insert(0, cost_row(what, seconds, BARE, ours=STEP, at_most=MOST))
         rows.append(speed_row(what, seconds, MONAI, ours=STEP))
     finish(f"Fine-tuning step over the bare network, {chosen.preset}", rows, chosen.json)
 
