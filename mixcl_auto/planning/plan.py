@@ -196,7 +196,7 @@ def _settle(
 
 
 def _settle_trainer(draft: Draft, section: str, machine: Machine) -> None:
-    draft.settle(f"{section}.threads", rules.choose_threads(machine))
+    draft.settle(f"{section}.threads", rules.choose_threads(machine, draft.plan.network))
     draft.settle(f"{section}.workers", rules.choose_workers(machine))
     draft.keep(f"{section}.precision", "auto: bf16 where the device has it, else fp16 on CUDA, else fp32")
     draft.keep(f"{section}.batch_size", "global, split over the processes; the memory is not known")

@@ -23,8 +23,11 @@ _MOST_THREADS = 8
 _MOST_WORKERS = 8
 _GFLOP_PER_SAMPLE = 437.0
 """Forward and backward pass of UNETR at 96^3 with feature size 16."""
-_GFLOPS_PER_CORE = 50.0
-"""Measured in float32 on AVX-512 cores."""
+_GFLOPS_PER_CORE = 110.0
+"""Of a MixCL step, measured in float32 on two AVX-512 cores."""
+_SMALL_GFLOP = 25.0
+"""Per sample: up to here one thread is faster than several. Measured at 4 (the preset ``tiny``), where two take
+1.5 times as long as one, since they wait for each other after every small operation."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,10 @@ def choose_patch_size(
     return Choice(value, rule, f"median resampled scan {text} voxels")
 
 
-def choose_threads(machine: Machine) -> Choice:
-    """CPU threads of a training process: the physical cores, at most 8."""
+def choose_threads(machine: Machine, network: NetworkPlan) -> Choice:
+    """CPU threads of a training process: the physical cores, at most 8; one for a small network."""
+    if (gflop := _gflop_per_sample(network)) <= _SMALL_GFLOP:
+        return Choice(1, "one for a small network", f"{gflop:.0f} GFLOP per sample, forward and backward")
     value = max(1, min(_MOST_THREADS, machine.physical_cores))
     return Choice(value, "physical cores, at most 8", f"{machine.physical_cores} physical cores available")
 
@@ -131,9 +136,14 @@ def training_hours(
         views: patches per sample (3 in MixCL).
         cores: physical.
     """
-    gflop = _GFLOP_PER_SAMPLE * math.prod(network.patch_size) / 96**3 * (network.feature_size / 16) ** 2
+    gflop = _gflop_per_sample(network)
     samples = trainer.total_iterations(cases) * trainer.batch_size
     return gflop * views * samples / (_GFLOPS_PER_CORE * cores) / 3600
+
+
+def _gflop_per_sample(network: NetworkPlan) -> float:
+    """Operations of a forward and a backward pass, roughly."""
+    return _GFLOP_PER_SAMPLE * math.prod(network.patch_size) / 96**3 * (network.feature_size / 16) ** 2
 
 
 def check_spacing(values: Sequence[float]) -> Triple:

@@ -78,8 +78,18 @@ def test_the_patch_follows_the_plans_grid(make):
 )
 def test_threads_and_workers_follow_the_cores(make, cores, physical, threads, workers):
     machine = make.machine(cores, physical)
-    assert rules.choose_threads(machine).value == threads
+    assert rules.choose_threads(machine, NetworkPlan()).value == threads
     assert rules.choose_workers(machine).value == workers
+
+
+@pytest.mark.parametrize(
+    ("side", "feature_size", "threads"), [(32, 8, 1), (96, 8, 4), (32, 16, 1), (48, 16, 4), (96, 16, 4)]
+)
+def test_a_small_network_runs_on_one_thread(make, side, feature_size, threads):
+    network = NetworkPlan(patch_size=(side, side, side), feature_size=feature_size)
+    choice = rules.choose_threads(make.machine(8, 4), network)
+    assert choice.value == threads
+    assert (choice.rule == "one for a small network") == (threads == 1)
 
 
 @pytest.mark.parametrize(
@@ -96,11 +106,11 @@ def test_only_folds_that_exist_are_run(preset, available, folds):
 
 
 def test_hours_follow_from_counted_operations_and_the_measured_rate():
-    """437 GFLOP x 3 views x 6 samples x 1000 steps at 2 x 50 GFLOP/s are 78 660 s."""
+    """437 GFLOP x 3 views x 6 samples x 1000 steps at 2 x 110 GFLOP/s are 35 755 s."""
     hours = rules.training_hours(NetworkPlan(), PretrainPlan(), cases=1, views=3, cores=2)
-    assert hours == pytest.approx(78_660 / 3600)
+    assert hours == pytest.approx(35_754.545 / 3600)
     small = NetworkPlan(patch_size=(48, 48, 48), feature_size=8)
     epochs = FinetunePlan(iterations=None, epochs=10, batch_size=2)
     assert rules.training_hours(small, epochs, cases=5, views=1, cores=1) == pytest.approx(
-        437 / 8 / 4 * 2 * 30 / 50 / 3600
+        437 / 8 / 4 * 2 * 30 / 110 / 3600
     )
