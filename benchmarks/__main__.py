@@ -25,9 +25,9 @@ BENCHMARKS: dict[str, Sequence[str]] = {
     "spatial_augmentation": (),
     "loader": (),
     "mixcl_step": (),
-    "mixcl_step tiny": ("--preset", "tiny", "--batch", "4"),
+    "mixcl_step tiny": ("--preset", "tiny", "--batch", "4", "--threads", "1"),
     "finetune_step": (),
-    "finetune_step tiny": ("--preset", "tiny"),
+    "finetune_step tiny": ("--preset", "tiny", "--threads", "1"),
     "prediction": (),
     "start": (),
 }

@@ -11,7 +11,7 @@ def keep_freed_memory() -> bool:
     """Make this process keep the memory that it frees, for its next allocation; for good.
 
     glibc gives every large array back to the system when it is freed, which then hands out zeroed pages for
-    the next one: up to half of a training step on a CPU, and a tenth of preprocessing. Kept, the memory of a
+    the next one: a third of a training step on a CPU, and a tenth of preprocessing. Kept, the memory of a
     step serves the next, at the price of some gaps: the peak of a training is a fifth higher.
 
     Returns:

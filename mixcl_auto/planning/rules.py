@@ -26,8 +26,8 @@ _GFLOP_PER_SAMPLE = 437.0
 _GFLOPS_PER_CORE = 110.0
 """Of a MixCL step, measured in float32 on two AVX-512 cores."""
 _SMALL_GFLOP = 25.0
-"""Per sample: up to here one thread is faster than several. Measured at 4 (the preset ``tiny``), where two take
-1.5 times as long as one, since they wait for each other after every small operation."""
+"""Per sample: up to here one thread is faster than several. Measured at 4 (the preset ``tiny``), where two
+take 1.5 times as long as one, since they wait for each other after every small operation."""
 
 
 @dataclass(frozen=True)

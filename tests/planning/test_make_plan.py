@@ -150,7 +150,7 @@ def test_a_sound_plan_on_a_gpu_has_no_warnings(plan):
 def test_without_a_gpu_the_full_network_names_the_tiny_preset(plan, make):
     large = {"size": (512, 512, 200)}
     text = warnings(plan("paper", make.machine(2), large))
-    assert "no GPU was found: on these 2 cores pre-training would take some 15 h" in text
+    assert "no GPU was found: on these 2 cores pre-training would take some 7 h" in text
     assert "--preset tiny" in text
     assert "GPU" not in warnings(plan("tiny", make.machine(2), large))
     assert "GPU" not in warnings(plan("paper", make.machine(2, gpu=True), large))
