@@ -127,12 +127,16 @@ def refuse_untrained(folder: FinetuneFolder, status: str) -> None:
 
 def predict_volume(predictors: Sequence[Predictor], volume: Volume) -> NDArray[np.uint8]:
     """The label map (RAS) of a scan on its own grid by one network, or by the mean of several."""
-    recipe = predictors[0].plan.preprocess
+    recipe, threads = predictors[0].plan.preprocess, predictors[0].plan.finetune.threads
     image = standardise_image(
-        volume.array, volume.spacing_mm, recipe.spacing_mm, recipe.window_hu, recipe.intensity_step
+        volume.array,
+        volume.spacing_mm,
+        recipe.spacing_mm,
+        recipe.window_hu,
+        recipe.intensity_step,
+        threads=threads,
     )
     scores = ensemble_scores(predictors, image)
-    threads = predictors[0].plan.finetune.threads
     return to_source_grid(scores, recipe.spacing_mm, volume.geometry, threads)
 
 

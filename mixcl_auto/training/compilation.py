@@ -36,7 +36,7 @@ def compile_network(
     Returns:
         Whether it is compiled; if not, a warning says why.
     """
-    logger.info("compiling the network, which takes a few minutes")
+    logger.info("compiling the network, which takes a minute or more")
     network.compile()
     try:
         with limited_threads(threads):

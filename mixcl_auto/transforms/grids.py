@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -125,7 +127,7 @@ def in_memory_order(
 
 
 def slab_by_slab(
-    volume: NDArray[Any], axis: int, work: Callable[[NDArray[Any]], NDArray[Any]]
+    volume: NDArray[Any], axis: int, work: Callable[[NDArray[Any]], NDArray[Any]], *, threads: int = 1
 ) -> NDArray[Any]:
     """Run an operation on thin slabs, so that what it makes on the way stays in the CPU's cache.
 
@@ -133,21 +135,26 @@ def slab_by_slab(
         volume: (x, y, z), in any memory order.
         axis: Along which the volume is cut, and which the operation leaves as it is.
         work: The operation, given C-contiguous copies that it may write to.
+        threads: That share the slabs; worth more than one where ``work`` lets go of Python's lock.
 
     Returns:
         The operation's results in one volume, C-contiguous.
     """
+    if volume.size == 0:
+        raise ValueError(f"volume must not be empty, got shape {volume.shape}")
     size = volume.shape[axis]
     least = _LEAST_ROW if axis == 2 else 1
     thickness = max(least, _SLAB_VOXELS * size // volume.size)
-    result: NDArray[Any] | None = None
-    for start in range(0, size, thickness):
-        window = (*[slice(None)] * axis, slice(start, start + thickness))
-        done = work(volume[window].copy(order="C"))
-        if result is None:
-            shape = (*done.shape[:axis], size, *done.shape[axis + 1 :])
-            result = np.empty(shape, done.dtype)
-        result[window] = done
-    if result is None:
-        raise ValueError(f"volume must not be empty, got shape {volume.shape}")
+    windows = [
+        (*[slice(None)] * axis, slice(start, start + thickness)) for start in range(0, size, thickness)
+    ]
+    done = work(volume[windows[0]].copy(order="C"))
+    result = np.empty((*done.shape[:axis], size, *done.shape[axis + 1 :]), done.dtype)
+    result[windows[0]] = done
+
+    def fill(window: tuple[slice, ...]) -> None:
+        result[window] = work(volume[window].copy(order="C"))
+
+    with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
+        list((pool.map if pool else map)(fill, windows[1:]))
     return result

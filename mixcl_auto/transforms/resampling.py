@@ -59,6 +59,7 @@ def resample_image(
     target_spacing_mm: Sequence[float],
     *,
     finish: Finish | None = None,
+    threads: int = 1,
 ) -> NDArray[Any]:
     """Resample an image by cubic B-spline interpolation, mirrored about the outermost voxel centres.
 
@@ -71,6 +72,7 @@ def resample_image(
         spacing_mm: Spacing of the image.
         target_spacing_mm: Spacing wanted.
         finish: What becomes of the resampled values, slab by slab; they stay as they are if absent.
+        threads: That share the work; the result does not depend on their number.
 
     Returns:
         A new C-contiguous volume of size ``resampled_shape(...)``: float32, or what ``finish`` gives.
@@ -80,7 +82,9 @@ def resample_image(
     """
     check_volume(image, "image")
     shape = resampled_shape(image.shape, spacing_mm, target_spacing_mm)
-    return resample_image_to_shape(image, spacing_mm, target_spacing_mm, shape, finish=finish)
+    return resample_image_to_shape(
+        image, spacing_mm, target_spacing_mm, shape, finish=finish, threads=threads
+    )
 
 
 def resample_image_to_shape(
@@ -90,6 +94,7 @@ def resample_image_to_shape(
     shape: Sequence[int],
     *,
     finish: Finish | None = None,
+    threads: int = 1,
 ) -> NDArray[Any]:
     """Resample an image as ``resample_image`` does, onto a grid of known size.
 
@@ -102,6 +107,7 @@ def resample_image_to_shape(
         target_spacing_mm: Spacing wanted.
         shape: Output voxels along x, y, z. Voxels beyond the image's extent repeat its border.
         finish: As in ``resample_image``.
+        threads: Likewise.
 
     Returns:
         A new C-contiguous volume of that shape.
@@ -117,7 +123,7 @@ def resample_image_to_shape(
         None if grid is None else cubic_spline_weights(n, grid)
         for n, grid in zip(image.shape, grids, strict=True)
     ]
-    return in_memory_order(image, weights, partial(_weigh_axes, finish=finish or _as_it_is))
+    return in_memory_order(image, weights, partial(_weigh_axes, finish=finish or _as_it_is, threads=threads))
 
 
 def resample_labels(
@@ -200,16 +206,17 @@ def _as_it_is(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _weigh_axes(
-    image: NDArray[Any], weights: Sequence[BandedWeights | None], *, finish: Finish
+    image: NDArray[Any], weights: Sequence[BandedWeights | None], *, finish: Finish, threads: int
 ) -> NDArray[Any]:
     """Apply the axes' weights one after the other, in the order that costs least."""
     wanted = [(axis, banded) for axis, banded in enumerate(weights) if banded is not None]
     if not wanted:
-        return slab_by_slab(image, 0, lambda slab: finish(slab.astype(np.float32)))
+        return slab_by_slab(image, 0, lambda slab: finish(slab.astype(np.float32)), threads=threads)
     *first, last = min(permutations(wanted), key=lambda order: _cost(image.shape, order))
     if first:
-        image = slab_by_slab(image, last[0], lambda slab: _weigh_each(slab, first))
-    return slab_by_slab(image, 1 if last[0] == 0 else 0, lambda slab: finish(_weigh_each(slab, [last])))
+        image = slab_by_slab(image, last[0], lambda slab: _weigh_each(slab, first), threads=threads)
+    axis = 1 if last[0] == 0 else 0
+    return slab_by_slab(image, axis, lambda slab: finish(_weigh_each(slab, [last])), threads=threads)
 
 
 def _weigh_each(slab: NDArray[Any], passes: Sequence[tuple[int, BandedWeights]]) -> NDArray[np.float32]:

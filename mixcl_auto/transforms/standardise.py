@@ -17,6 +17,8 @@ def standardise_image(
     target_spacing_mm: Sequence[float],
     window_hu: Sequence[float],
     intensity_step: float,
+    *,
+    threads: int = 1,
 ) -> NDArray[np.int16]:
     """Resample a scan by cubic spline, clip it to the window and round to whole steps.
 
@@ -28,6 +30,7 @@ def standardise_image(
         target_spacing_mm: The plan's spacing.
         window_hu: The plan's window.
         intensity_step: The plan's step; 1 HU for CT.
+        threads: That share the work; the result does not depend on their number.
 
     Returns:
         The scan on the plan's grid in steps, C-contiguous.
@@ -36,7 +39,7 @@ def standardise_image(
         DataError: If the scan is no volume, or a spacing or the window makes no sense.
     """
     to_steps = partial(clip_to_steps, window_hu=window_hu, intensity_step=intensity_step)
-    return resample_image(image_hu, spacing_mm, target_spacing_mm, finish=to_steps)
+    return resample_image(image_hu, spacing_mm, target_spacing_mm, finish=to_steps, threads=threads)
 
 
 def standardise_labels(
