@@ -10,9 +10,16 @@ from collections.abc import Sequence
 import torch
 from monai.losses.dice import DiceCELoss
 
-from benchmarks.measure import cost_row, finish, parser, speed_row, time_in_turn
+from benchmarks.measure import cost_row, finish, speed_row, time_in_turn
 from benchmarks.mixcl_step import describe
-from benchmarks.network_step import finish_work, forward_backward, monai_unetr, own_backbone, step_plan
+from benchmarks.network_step import (
+    finish_work,
+    forward_backward,
+    monai_unetr,
+    own_backbone,
+    step_parser,
+    step_plan,
+)
 from mixcl_auto.engines.host_memory import keep_freed_memory
 from mixcl_auto.training.device import choose_device, resolve_precision
 from mixcl_auto.workflows.random_step import random_patches, start_finetuning
@@ -23,12 +30,7 @@ MOST = 1.05
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    options = parser(__doc__, rounds=5)
-    options.add_argument("--preset", default="balanced", help="paper, balanced or tiny")
-    options.add_argument("--patch", type=int, default=None, help="side in voxels; the preset's if absent")
-    options.add_argument("--batch", type=int, default=2, help="samples")
-    options.add_argument("--precision", default="auto", help="auto, bf16, fp16 or fp32")
-    options.add_argument("--device", default=None, help="such as cuda:0; a GPU if there is one, if absent")
+    options = step_parser(__doc__, batch=2)
     chosen = options.parse_args(arguments)
     if chosen.threads:
         torch.set_num_threads(chosen.threads)

@@ -9,8 +9,15 @@ from collections.abc import Sequence
 
 import torch
 
-from benchmarks.measure import Row, cost_row, duration, finish, parser, speed_row, time_in_turn
-from benchmarks.network_step import finish_work, forward_backward, monai_unetr, own_backbone, step_plan
+from benchmarks.measure import Row, cost_row, duration, finish, speed_row, time_in_turn
+from benchmarks.network_step import (
+    finish_work,
+    forward_backward,
+    monai_unetr,
+    own_backbone,
+    step_parser,
+    step_plan,
+)
 from mixcl_auto.engines.host_memory import keep_freed_memory
 from mixcl_auto.training.device import Precision, choose_device, resolve_precision
 from mixcl_auto.workflows.random_step import random_pairs, start_pretraining
@@ -21,12 +28,7 @@ MOST, MOST_NEXT = 1.20, 1.15
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    options = parser(__doc__, rounds=5)
-    options.add_argument("--preset", default="balanced", help="paper, balanced or tiny")
-    options.add_argument("--patch", type=int, default=None, help="side in voxels; the preset's if absent")
-    options.add_argument("--batch", type=int, default=1, help="samples, of three views each")
-    options.add_argument("--precision", default="auto", help="auto, bf16, fp16 or fp32")
-    options.add_argument("--device", default=None, help="such as cuda:0; a GPU if there is one, if absent")
+    options = step_parser(__doc__, batch=1)
     chosen = options.parse_args(arguments)
     if chosen.threads:
         torch.set_num_threads(chosen.threads)

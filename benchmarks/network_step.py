@@ -1,11 +1,13 @@
 """What training steps are measured against: a bare UNETR, forward and backward, on the same patches."""
 
+import argparse
 from collections.abc import Callable
 
 import torch
 from monai.networks.nets.unetr import UNETR
 from torch import Tensor, nn
 
+from benchmarks.measure import parser
 from mixcl_auto.planning.presets import load_preset
 from mixcl_auto.records.case import Role
 from mixcl_auto.records.plan import DatasetPlan, NetworkPlan, Plan
@@ -14,6 +16,17 @@ from mixcl_auto.training.networks import build_network
 
 POOL_ORGANS, TARGET_ORGANS = 2, 13
 """Of a dataset of the paper's pool at most, and of BTCV."""
+
+
+def step_parser(description: str | None, *, batch: int) -> argparse.ArgumentParser:
+    """The options of both steps' benchmarks."""
+    made = parser(description)
+    made.add_argument("--preset", default="balanced", help="paper, balanced or tiny")
+    made.add_argument("--patch", type=int, default=None, help="side in voxels; the preset's if absent")
+    made.add_argument("--batch", type=int, default=batch, help="samples; of three views each in pre-training")
+    made.add_argument("--precision", default="auto", help="auto, bf16, fp16 or fp32")
+    made.add_argument("--device", default=None, help="such as cuda:0; a GPU if there is one, if absent")
+    return made
 
 
 def step_plan(preset: str, patch: int | None = None) -> Plan:

@@ -122,8 +122,8 @@ class TrainerPlan(Record):
     foreground_fraction: Probability = 0.5
     """Share of patches centred on a labelled voxel."""
     compile: bool = False
-    """Whether ``torch.compile`` makes the network's passes: a minute or more at the start. ``tiny`` was slower
-    for it on a CPU; compare with ``mixcl_auto benchmark --set``."""
+    """Whether ``torch.compile`` makes the network's passes: a minute or more at the start. ``tiny`` was
+    slower for it on a CPU; compare with ``mixcl_auto benchmark --set``."""
     checkpoint_every: Positive = 100
     gradient_every: NonNegative = 0
     """Steps between measurements of each term's share of the encoder's gradient norm; 0 is never."""
