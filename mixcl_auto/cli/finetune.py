@@ -54,6 +54,8 @@ def finetune(
         device=device,
         progress=open_progress(),
     )
+    if not summary.scores:
+        return
     rows = [*summary.dice_per_organ.items(), ("mean", summary.mean_dice)]
     print_table(f"Dice, {counted(summary.cases, 'held-out case')}", ("organ", "Dice"), rows)
     click.echo(f"The run is {summary.folder.path}")

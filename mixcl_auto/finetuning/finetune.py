@@ -7,6 +7,7 @@ import torch
 
 from mixcl_auto.augmentation.intensity import FinetuneSettings
 from mixcl_auto.augmentation.orientation import OrientationSettings
+from mixcl_auto.distributed.ranks import ALONE, Ranks
 from mixcl_auto.errors import RunError
 from mixcl_auto.finetuning.initial_weights import Init, find_init, start_network
 from mixcl_auto.finetuning.objective import PANELS, SegmentationObjective
@@ -21,7 +22,7 @@ from mixcl_auto.progress import Progress, Silent
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.records.record import content_hash
 from mixcl_auto.records.run import FinetuneRun
-from mixcl_auto.training.cases import open_cases
+from mixcl_auto.training.cases import count_label_voxels, open_cases
 from mixcl_auto.training.device import Precision, choose_device, resolve_precision
 from mixcl_auto.training.earlier_runs import read_run, refuse_other_plan
 from mixcl_auto.training.environment import describe_environment
@@ -46,6 +47,7 @@ def finetune(
     device: str | torch.device | None = None,
     progress: Progress | None = None,
     stop_after: int | None = None,
+    ranks: Ranks = ALONE,
 ) -> FinetuneFolder:
     """Train a segmenter, or go on with one; a run that is trained or finished is left as it is.
 
@@ -59,8 +61,9 @@ def finetune(
         init: ``scratch``, ``scratch-2`` (another random initialisation), the name of a pre-training, or a
             weights file.
         device: as torch spells it; the first GPU, or the CPU, where absent.
-        progress: told of every step.
+        progress: told of every step; of several processes give one to the first alone.
         stop_after: stop cleanly after that many steps of this call, to be resumed by another.
+        ranks: the processes that train together; the first one writes.
 
     Returns:
         The folder; its ``run.json`` says ``trained`` once ``model.safetensors`` is there.
@@ -100,7 +103,8 @@ def finetune(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         iterations=plan.finetune.total_iterations(len(cases)),
     )
-    if _train(network, cases, record, folder, chosen, precision, progress or Silent(), stop_after):
+    done = _train(network, cases, record, folder, chosen, precision, progress or Silent(), stop_after, ranks)
+    if done and ranks.is_first:
         save_weights(folder.weights, network.state_dict(), _metadata(record))
         write_text(folder.run, record.model_copy(update={"status": "trained"}).to_json())
         previous_checkpoint(folder.checkpoint).unlink(missing_ok=True)
@@ -116,16 +120,20 @@ def _train(
     precision: Precision,
     progress: Progress,
     stop_after: int | None,
+    ranks: Ranks,
 ) -> bool:
     """Write the record and run the steps that are left; whether all are done."""
     section = record.plan.finetune
-    state = start_state(network, section, device=device, precision=precision)
-    resume_state(folder.checkpoint, state)
-    write_text(folder.run, record.to_json())
+    state = start_state(network, section, device=device, precision=precision, ranks=ranks)
+    resume_state(folder.checkpoint, state, ranks)
+    if ranks.is_first:
+        write_text(folder.run, record.to_json())
     what = f"{record.dataset} from {record.init}, {record.fraction:.0%}, fold {record.fold}"
     job = Job(
         description=f"finetune {what}",
-        objective=SegmentationObjective(network, section, device=device, precision=precision),
+        objective=SegmentationObjective(
+            state.parallel, section, device=device, precision=precision, ranks=ranks
+        ),
         source=patch_source(cases, record.plan),
         plan=record.plan,
         trainer=section,
@@ -134,6 +142,7 @@ def _train(
         device=device,
         panels=PANELS,
         must_be_finite=_MUST_BE_FINITE,
+        ranks=ranks,
     )
     return train(job, state, progress=progress, stop_after=stop_after)
 
@@ -155,20 +164,6 @@ def patch_source(cases: Sequence[CaseReader], plan: Plan) -> PatchSource:
         ),
     )
     return PatchSource(cases, settings)
-
-
-def count_label_voxels(cases: Sequence[CaseReader], class_count: int) -> list[int]:
-    """Voxels of each class over the cases, background first."""
-    counts = [0] * class_count
-    for case in cases:
-        for label, voxels in case.record.label_voxels.items():
-            if not 0 <= label < class_count:
-                raise RunError(
-                    f"case {case.record.id}: label {label} is in the cache, the plan has labels up to "
-                    f"{class_count - 1}; run `mixcl_auto plan_and_preprocess` again"
-                )
-            counts[label] += voxels
-    return counts
 
 
 def _is_trained(folder: FinetuneFolder, plan: Plan, dataset: str, init: Init) -> bool:

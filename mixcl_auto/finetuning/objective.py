@@ -1,10 +1,10 @@
 """One fine-tuning step's loss."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from mixcl_auto.distributed.ranks import ALONE, Ranks
 from mixcl_auto.finetuning.segmentation_loss import SegmentationLoss
-from mixcl_auto.networks.backbone import Backbone
 from mixcl_auto.records.plan import FinetunePlan
 from mixcl_auto.training.curves import Panel
 from mixcl_auto.training.device import Precision, autocast
@@ -22,18 +22,25 @@ class SegmentationObjective:
     """Dice + cross-entropy of a network on the batches of a ``PatchSource``.
 
     Args:
-        network: on its device.
+        network: on its device; gives logits (B, K, X, Y, Z).
         plan: the Dice part's options.
         device: of the network.
         precision: of the network's forward pass.
+        ranks: the processes that hold a part of each batch.
     """
 
     def __init__(
-        self, network: Backbone, plan: FinetunePlan, *, device: torch.device, precision: Precision
+        self,
+        network: nn.Module,
+        plan: FinetunePlan,
+        *,
+        device: torch.device,
+        precision: Precision,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.network = network
         self.loss = SegmentationLoss(
-            over_batch=plan.dice_over_batch, include_background=plan.dice_includes_background
+            over_batch=plan.dice_over_batch, include_background=plan.dice_includes_background, ranks=ranks
         )
         self._device, self._precision = device, precision
 

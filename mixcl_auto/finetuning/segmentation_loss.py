@@ -5,7 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mixcl_auto.losses.soft_overlap import OverlapSums, overlap_sums
+from mixcl_auto.distributed.ranks import ALONE, Ranks
+from mixcl_auto.losses.soft_overlap import overlap_sums
 
 _SMOOTH = 1e-5
 """Added to both sides of the ratio, as MONAI does."""
@@ -38,24 +39,33 @@ class SegmentationLoss(nn.Module):
     Args:
         over_batch: one Dice per class over all samples together, rather than one per sample.
         include_background: whether class 0 counts in the Dice part.
+        ranks: the processes that hold a part of the batch each, equally many samples; the loss is the whole
+            batch's on all of them.
     """
 
-    def __init__(self, *, over_batch: bool, include_background: bool) -> None:
+    def __init__(self, *, over_batch: bool, include_background: bool, ranks: Ranks = ALONE) -> None:
         super().__init__()
-        self.over_batch, self.include_background = over_batch, include_background
+        self.over_batch, self.include_background, self.ranks = over_batch, include_background, ranks
 
     def forward(self, logits: Tensor, labels: Tensor) -> SegmentationTerms:
         """Compare logits (B, K, X, Y, Z) with labels (B, X, Y, Z) of any integer type, below K."""
         sums = overlap_sums(logits, labels)
-        dice = self._dice_loss(sums, _voxels_per_class(labels, logits.shape[1]))
+        reference = _voxels_per_class(labels, logits.shape[1])
         cross_entropy = sums.cross_entropy.sum() / labels.numel()
+        overlap = (sums.intersection, sums.predicted, reference)
+        if self.over_batch:
+            *overlap_of_all, cross_entropy = self.ranks.sum(
+                [*(part.sum(0) for part in overlap), cross_entropy]
+            )
+            dice = self._dice_loss(*overlap_of_all)
+        else:
+            dice, cross_entropy = self.ranks.sum([self._dice_loss(*overlap), cross_entropy])
+            dice = dice / self.ranks.count
+        cross_entropy = cross_entropy / self.ranks.count
         return SegmentationTerms(dice + cross_entropy, dice, cross_entropy)
 
-    def _dice_loss(self, sums: OverlapSums, reference: Tensor) -> Tensor:
-        """1 - Dice, averaged over classes, and over samples unless they are joined; ``reference`` is G."""
-        intersection, predicted = sums.intersection, sums.predicted
-        if self.over_batch:
-            intersection, predicted, reference = intersection.sum(0), predicted.sum(0), reference.sum(0)
+    def _dice_loss(self, intersection: Tensor, predicted: Tensor, reference: Tensor) -> Tensor:
+        """1 - Dice of I, P and G, (..., K) each, averaged over classes and whatever stands before them."""
         dice = (2 * intersection + _SMOOTH) / (predicted + reference + _SMOOTH)
         return 1 - (dice if self.include_background else dice[..., 1:]).mean()
 

@@ -18,7 +18,7 @@ def joint_gram(rows: Tensor, rows_prime: Tensor, mean: Tensor, mean_prime: Tenso
     """Sum over voxels of the outer products of both views' centred channels.
 
     With x_m the 2C centred channels of both views at voxel m: sum_m x_m x_m^T. The means are taken as
-    constants; see :func:`mixcl_auto.losses.identity_consistency.correlation_sums`.
+    constants; see :func:`mixcl_auto.losses.identity_consistency.view_means`.
 
     Args:
         rows: view 1, (M, C), in any precision and memory layout.

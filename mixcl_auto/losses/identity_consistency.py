@@ -5,6 +5,7 @@ voxels of centred products, and the matrix from those sums. Only the two middle 
 both add up.
 """
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -19,8 +20,24 @@ _ROUNDING_STEPS = 32
 """A deviation below this many float steps of the mean is rounding: such a channel counts as constant."""
 
 
+class Views(NamedTuple):
+    """Two views of one level, voxel by voxel, of which Eq. 5 is the correlation.
+
+    Attributes:
+        rows: embeddings of view 1, (M, C); with a head, what enters the projector's last layer, (M, c).
+        rows_prime: the same of view 1', at the same voxels.
+        head: weights of that layer, (C, c), linear and without bias. Z = rows @ head^T is then never formed:
+            with G the Gram matrices of the centred rows, sum_M Z_i Z'_j = (head G head^T)_ij. Where there are
+            far more voxels than channels this saves the layer and everything of its size.
+    """
+
+    rows: Tensor
+    rows_prime: Tensor
+    head: Tensor | None = None
+
+
 class CorrelationSums(NamedTuple):
-    """Sums over voxels that Eq. 5 is made of; those of several processes add up.
+    """Sums over voxels that Eq. 5 is made of.
 
     Attributes:
         cross: sum over M of Z_i Z'_j, (C, C).
@@ -46,104 +63,84 @@ class IdentityTerms(NamedTuple):
     diagonal: Tensor
 
 
-def correlation_sums(z: Tensor, z_prime: Tensor, mean: Tensor, mean_prime: Tensor) -> CorrelationSums:
-    """Sum the centred products of Eq. 5 over the voxels at hand.
+def view_means(views: Views, *, center: bool = True) -> Tensor:
+    """First step of Eq. 5: the channels' means over the voxels at hand, (2, c); zeros for ``center=False``.
 
-    The means are taken as constants. That is exact when they are the true means over M: centred channels sum
-    to zero, so nothing of the sums' gradient passes through the means.
+    Processes with equally many voxels average theirs. The means carry no gradient. That is exact when they
+    are the true means over M: centred channels sum to zero, so nothing of the gradient passes through them.
 
-    Args:
-        z: embeddings of view 1, (M, C).
-        z_prime: embeddings of the other view at the same voxels, (M, C).
-        mean: channel means of z over all voxels, (C,); zeros for the uncentred form.
-        mean_prime: the same of z_prime.
+    Raises:
+        ValueError: for views that do not fit together, or that hold no voxel.
     """
-    centred, centred_prime = z - mean.detach(), z_prime - mean_prime.detach()
-    norms = torch.linalg.vector_norm(centred, dim=0)
-    norms_prime = torch.linalg.vector_norm(centred_prime, dim=0)
-    return CorrelationSums(centred.T @ centred_prime, norms.square(), norms_prime.square())
+    _check_views(views)
+    means = torch.stack([channel_means(rows.detach()) for rows in (views.rows, views.rows_prime)])
+    return means if center else torch.zeros_like(means)
 
 
-def correlation_from_sums(sums: CorrelationSums, floor: Tensor, floor_prime: Tensor) -> Tensor:
-    """Eq. 5 from its sums; a constant channel correlates with nothing and passes no gradient.
+def view_sums(views: Views, means: Tensor) -> list[Tensor]:
+    """Second step: sums of centred products over the voxels at hand; those of several processes add up.
 
     Args:
-        sums: over all voxels.
-        floor: (C,), see :func:`rounding_floor`; a channel whose sum of squares is not above it is constant.
-        floor_prime: the same for the other view.
+        views: in any precision; summed in that of the means.
+        means: over all voxels, (2, c).
+    """
+    with without_autocast(views.rows):
+        mean, mean_prime = means
+        if views.head is not None:
+            return [joint_gram(views.rows, views.rows_prime, mean, mean_prime)]
+        centred, centred_prime = widen(views.rows) - mean, widen(views.rows_prime) - mean_prime
+        norms, norms_prime = (torch.linalg.vector_norm(z, dim=0) for z in (centred, centred_prime))
+        return [centred.T @ centred_prime, norms.square(), norms_prime.square()]
+
+
+def correlation_from_sums(
+    sums: Sequence[Tensor], means: Tensor, voxels: int, head: Tensor | None = None
+) -> Tensor:
+    """Third step: Eq. 5; a constant channel correlates with nothing and passes no gradient.
+
+    Args:
+        sums: of :func:`view_sums` over all voxels.
+        means: over all voxels, (2, c).
+        voxels: M.
+        head: see :class:`Views`.
 
     Returns:
         C of Eq. 5, (C, C): rows are channels of Z, columns channels of Z'.
     """
-    scale = _inverse_root(sums.squares, floor)
-    scale_prime = _inverse_root(sums.squares_prime, floor_prime)
-    return sums.cross * scale[:, None] * scale_prime[None, :]
+    with without_autocast(means):
+        if head is None:
+            projected = CorrelationSums(*sums)
+            floors = [_rounding_floor(mean, voxels) for mean in means]
+        else:
+            (gram,), head = sums, widen(head)
+            projected = _project_sums(gram, head)
+            squares = gram.detach().diagonal().chunk(2)
+            floors = [
+                _rounding_floor(head @ mean, voxels) + _gram_floor(part, head)
+                for mean, part in zip(means, squares, strict=True)
+            ]
+        scale = _inverse_root(projected.squares, floors[0])
+        scale_prime = _inverse_root(projected.squares_prime, floors[1])
+        return projected.cross * scale[:, None] * scale_prime[None, :]
 
 
-def rounding_floor(mean: Tensor, voxels: int) -> Tensor:
-    """The sum of squares that rounding alone leaves in a centred constant channel, (C,)."""
-    steps = _ROUNDING_STEPS * torch.finfo(mean.dtype).eps
-    return voxels * (steps * mean.detach()).square()
-
-
-def cross_correlation(z: Tensor, z_prime: Tensor, *, center: bool = True) -> Tensor:
-    """Cross-correlation of two views' channels over voxels, Eq. 5.
+def cross_correlation(views: Views, *, center: bool = True) -> Tensor:
+    """Cross-correlation of two views' channels over voxels, Eq. 5, of one process.
 
     C_ij = sum_M Z_i Z'_j / (sqrt(sum_M Z_i^2) sqrt(sum_M Z'_j^2)), in float32 whatever autocast says.
 
     Args:
-        z: embeddings of view 1, (M, C), M = B * H * W * D voxels.
-        z_prime: embeddings of view 1', (M, C), same voxels.
+        views: M = B * H * W * D voxels.
         center: subtract each channel's mean over M first (decision 3, as Barlow Twins does).
 
     Returns:
         (C, C). A constant channel has zeros in its row or column.
 
     Raises:
-        ValueError: for inputs that are not two matrices of one shape, or that hold no voxel.
+        ValueError: for views that do not fit together, or that hold no voxel.
     """
-    _check_pair(z, z_prime)
-    with without_autocast(z):
-        z, z_prime = widen(z), widen(z_prime)
-        mean, mean_prime = _channel_means(z, center), _channel_means(z_prime, center)
-        sums = correlation_sums(z, z_prime, mean, mean_prime)
-        floors = rounding_floor(mean, len(z)), rounding_floor(mean_prime, len(z))
-        return correlation_from_sums(sums, *floors)
-
-
-def projected_cross_correlation(
-    features: Tensor, features_prime: Tensor, head: Tensor, *, center: bool = True
-) -> Tensor:
-    """Eq. 5 of z = head @ features, without forming z; exact, because the head is linear and has no bias.
-
-    With G the Gram matrices of the centred features: sum_M Z_i Z'_j = (head G head^T)_ij. Where there are far
-    more voxels than channels this saves the last layer of a projector and everything of its size.
-
-    Args:
-        features: what enters the last layer for view 1, (M, c).
-        features_prime: the same for view 1', (M, c).
-        head: weights of the last layer, (C, c).
-        center: see :func:`cross_correlation`.
-
-    Returns:
-        (C, C), as :func:`cross_correlation`.
-
-    Raises:
-        ValueError: for inputs that do not fit.
-    """
-    _check_pair(features, features_prime)
-    if head.ndim != 2 or head.shape[1] != features.shape[1]:
-        raise ValueError(f"head must be (C, {features.shape[1]}), got {tuple(head.shape)}")
-    with without_autocast(features):
-        head = widen(head)
-        mean, mean_prime = _channel_means(features, center), _channel_means(features_prime, center)
-        gram = joint_gram(features, features_prime, mean, mean_prime)
-        sums = _project_sums(gram, head)
-        floor, floor_prime = (
-            rounding_floor(head @ m, len(features)) + _gram_floor(part, head)
-            for m, part in zip((mean, mean_prime), gram.detach().diagonal().chunk(2), strict=True)
-        )
-        return correlation_from_sums(sums, floor, floor_prime)
+    means = view_means(views, center=center)
+    return correlation_from_sums(view_sums(views, means), means, len(views.rows), views.head)
 
 
 def identity_terms(
@@ -193,7 +190,7 @@ def identity_consistency_loss(
     Raises:
         ValueError: for malformed inputs or an unknown reduction.
     """
-    correlation = cross_correlation(z, z_prime, center=center)
+    correlation = cross_correlation(Views(z, z_prime), center=center)
     return identity_terms(correlation, off_diagonal_weight=off_diagonal_weight, reduction=reduction).loss
 
 
@@ -205,10 +202,10 @@ def _inverse_root(squares: Tensor, floor: Tensor) -> Tensor:
     return torch.where(constant, torch.zeros_like(root), root.reciprocal())
 
 
-def _channel_means(z: Tensor, center: bool) -> Tensor:
-    """What to subtract from each channel, (C,), in float32 or wider."""
-    means = channel_means(z.detach())
-    return means if center else torch.zeros_like(means)
+def _rounding_floor(mean: Tensor, voxels: int) -> Tensor:
+    """The sum of squares that rounding alone leaves in a centred constant channel, (C,)."""
+    steps = _ROUNDING_STEPS * torch.finfo(mean.dtype).eps
+    return voxels * (steps * mean.detach()).square()
 
 
 def _project_sums(gram: Tensor, head: Tensor) -> CorrelationSums:
@@ -232,11 +229,14 @@ def _gram_floor(squares: Tensor, head: Tensor) -> Tensor:
     return _ROUNDING_STEPS * torch.finfo(head.dtype).eps * largest
 
 
-def _check_pair(z: Tensor, z_prime: Tensor) -> None:
-    if z.ndim != 2 or z.shape != z_prime.shape:
+def _check_views(views: Views) -> None:
+    rows, rows_prime, head = views
+    if rows.ndim != 2 or rows.shape != rows_prime.shape:
         raise ValueError(
-            "z and z_prime must be (M, C) matrices of the same shape, "
-            f"got {tuple(z.shape)} and {tuple(z_prime.shape)}"
+            "rows and rows_prime must be (M, C) matrices of the same shape, "
+            f"got {tuple(rows.shape)} and {tuple(rows_prime.shape)}"
         )
-    if len(z) == 0:
-        raise ValueError("z and z_prime must hold at least one voxel, got none")
+    if len(rows) == 0:
+        raise ValueError("rows and rows_prime must hold at least one voxel, got none")
+    if head is not None and (head.ndim != 2 or head.shape[1] != rows.shape[1]):
+        raise ValueError(f"head must be (C, {rows.shape[1]}), got {tuple(head.shape)}")

@@ -2,20 +2,28 @@
 
 Two samples of a batch never mix in the label loss (decision 9): each forms its pairs alone, and the loss is
 the mean over the samples that have a positive pair. Nothing here waits for the device.
+
+Several processes may hold a part of the batch each. Whatever depends on voxels or samples enters the loss
+through sums that add up, so two collectives make it the loss of the whole batch on every process: one for
+Eq. 5's means, one for all other sums.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from mixcl_auto.distributed.ranks import ALONE, Ranks
 from mixcl_auto.losses.identity_consistency import (
     IdentityReduction,
     IdentityTerms,
-    cross_correlation,
+    Views,
+    correlation_from_sums,
     identity_terms,
-    projected_cross_correlation,
+    view_means,
+    view_sums,
 )
 from mixcl_auto.losses.label_consistency import (
     LabelReduction,
@@ -121,6 +129,8 @@ class MixCLTerms:
         label_chance: what ``label`` would be with all embeddings equal; NaN when no sample has a positive
             pair.
         label_samples: how many samples have a positive pair; the others were skipped.
+
+    All are of the whole batch, whichever process asks.
     """
 
     total: Tensor
@@ -133,6 +143,20 @@ class MixCLTerms:
     label_samples: Tensor
 
 
+class LabelSums(NamedTuple):
+    """Eq. 6 over the samples that have a positive pair, 0-d each; those of several processes add up.
+
+    Attributes:
+        loss: sum of the samples' losses.
+        chance: sum of what they would be with all embeddings equal.
+        samples: their number.
+    """
+
+    loss: Tensor
+    chance: Tensor
+    samples: Tensor
+
+
 def mixcl_loss(
     *,
     embeddings_1: Sequence[Embedding | None],
@@ -141,6 +165,7 @@ def mixcl_loss(
     reconstructions: Sequence[Tensor] | None,
     targets: MixCLTargets,
     settings: MixCLSettings,
+    ranks: Ranks = ALONE,
 ) -> MixCLTerms:
     """Eq. 2 for one batch, from a network's outputs.
 
@@ -151,22 +176,29 @@ def mixcl_loss(
         reconstructions: those of view 1, view 1' and view 2; None without the reconstruction term.
         targets: the batch.
         settings: the objective.
+        ranks: the processes that hold a part of the batch each, equally many samples.
 
     Raises:
         ValueError: for an output that a term needs and the network left out, or tensors that do not fit.
     """
     zero = targets.patch_1.new_zeros((), dtype=torch.float32)
-    levels: list[IdentityTerms] = []
-    identity, label, reconstruction = zero, zero, zero
-    label_chance, label_samples = torch.full_like(zero, torch.nan), torch.zeros_like(zero, dtype=torch.int64)
-    if settings.identity:
-        levels = _identity_levels(embeddings_1, embeddings_1_prime, settings)
-        identity = torch.stack([level.loss for level in levels]).sum()
+    views = _views(embeddings_1, embeddings_1_prime) if settings.identity else []
+    means = ranks.mean([view_means(level, center=settings.center) for level in views])
+    identity_sums = [view_sums(level, mean) for level, mean in zip(views, means, strict=True)]
+    label_sums = LabelSums(zero, zero, zero)
     if settings.label:
-        embedding_1 = embeddings_1[settings.label_level]
-        label, label_chance, label_samples = _label_term(embedding_1, embedding_2, targets, settings)
+        label_sums = _label_sums(embeddings_1[settings.label_level], embedding_2, targets, settings)
+    reconstruction = zero
     if settings.reconstruction:
         reconstruction = _reconstruction_term(reconstructions, targets, settings)
+    identity_sums, label_sums, reconstruction = _sum(ranks, identity_sums, label_sums, reconstruction)
+    levels = [
+        _identity_level(sums, mean, len(level.rows) * ranks.count, level.head, settings)
+        for level, mean, sums in zip(views, means, identity_sums, strict=True)
+    ]
+    identity = torch.stack([level.loss for level in levels]).sum() if levels else zero
+    label = label_sums.loss / label_sums.samples.clamp(min=1)
+    reconstruction = reconstruction / ranks.count
     return MixCLTerms(
         total=settings.identity_weight * identity
         + settings.label_weight * label
@@ -176,39 +208,50 @@ def mixcl_loss(
         reconstruction=reconstruction,
         identity_per_level=tuple(level.loss.detach() for level in levels),
         identity_diagonal_per_level=tuple(level.diagonal for level in levels),
-        label_chance=label_chance,
-        label_samples=label_samples,
+        label_chance=label_sums.chance / label_sums.samples,
+        label_samples=label_sums.samples,
     )
 
 
-def _identity_levels(
-    embeddings_1: Sequence[Embedding | None],
-    embeddings_1_prime: Sequence[Embedding | None],
-    settings: MixCLSettings,
-) -> list[IdentityTerms]:
-    """Eq. 4 at every level."""
-    terms = []
+def _sum(
+    ranks: Ranks, identity: list[list[Tensor]], label: LabelSums, reconstruction: Tensor
+) -> tuple[list[list[Tensor]], LabelSums, Tensor]:
+    """Add up the sums of all processes, in one collective."""
+    summed = iter(ranks.sum([*(part for level in identity for part in level), *label, reconstruction]))
+    levels = [[next(summed) for _ in level] for level in identity]
+    return levels, LabelSums(*(next(summed) for _ in label)), next(summed)
+
+
+def _views(
+    embeddings_1: Sequence[Embedding | None], embeddings_1_prime: Sequence[Embedding | None]
+) -> list[Views]:
+    """Both views of every level, voxel by voxel."""
+    views = []
     for level, (z, z_prime) in enumerate(zip(embeddings_1, embeddings_1_prime, strict=True)):
         features, head = _factors(z, f"embeddings_1[{level}]")
         features_prime, _ = _factors(z_prime, f"embeddings_1_prime[{level}]")
-        rows, rows_prime = voxel_rows(features), voxel_rows(features_prime)
-        correlation = (
-            cross_correlation(rows, rows_prime, center=settings.center)
-            if head is None
-            else projected_cross_correlation(rows, rows_prime, head, center=settings.center)
-        )
-        weight, reduction = settings.off_diagonal_weight, settings.identity_reduction
-        terms.append(identity_terms(correlation, off_diagonal_weight=weight, reduction=reduction))
-    return terms
+        views.append(Views(voxel_rows(features), voxel_rows(features_prime), head))
+    return views
 
 
-def _label_term(
+def _identity_level(
+    sums: list[Tensor], means: Tensor, voxels: int, head: Tensor | None, settings: MixCLSettings
+) -> IdentityTerms:
+    """Eq. 4 at one level, from the sums over all voxels."""
+    return identity_terms(
+        correlation_from_sums(sums, means, voxels, head),
+        off_diagonal_weight=settings.off_diagonal_weight,
+        reduction=settings.identity_reduction,
+    )
+
+
+def _label_sums(
     embedding_1: Embedding | None,
     embedding_2: Embedding | None,
     targets: MixCLTargets,
     settings: MixCLSettings,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Eq. 6 for a batch: the mean loss and chance over samples with a positive pair, and their number."""
+) -> LabelSums:
+    """Eq. 6 of each sample at hand, summed over those with a positive pair."""
     map_1, head_1 = _factors(embedding_1, "embeddings_1 at the label level")
     map_2, head_2 = _factors(embedding_2, "embedding_2")
     if not len(targets.class_counts) == len(targets.generators) == len(map_1):
@@ -238,9 +281,8 @@ def _label_term(
         )
         chances.append(chance_value(relations, reduction=reduction))
         positives.append(has_positive_pair(relations))
-    samples = torch.stack(positives).sum()
-    chance = torch.stack(chances).nansum() / samples
-    return torch.stack(losses).sum() / samples.clamp(min=1), chance, samples
+    loss = torch.stack(losses).sum()
+    return LabelSums(loss, torch.stack(chances).nansum(), torch.stack(positives).sum())
 
 
 def _draw(

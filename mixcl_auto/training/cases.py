@@ -1,6 +1,6 @@
 """From a plan to the cached cases that a run trains on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from mixcl_auto.errors import DataError, RunError
 from mixcl_auto.io.case_cache import CaseReader, open_case
@@ -30,3 +30,21 @@ def open_cases(workspace: Workspace, plan: Plan, dataset: str, cases: Iterable[s
             "as for this plan (fields of preprocess that were changed need their --set there)"
         )
     return readers
+
+
+def count_label_voxels(cases: Sequence[CaseReader], class_count: int) -> list[int]:
+    """Voxels of each class over the cases, background first.
+
+    Raises:
+        RunError: for a label in the cache that the plan does not have.
+    """
+    counts = [0] * class_count
+    for case in cases:
+        for label, voxels in case.record.label_voxels.items():
+            if not 0 <= label < class_count:
+                raise RunError(
+                    f"case {case.record.id}: label {label} is in the cache, the plan has labels up to "
+                    f"{class_count - 1}; run `mixcl_auto plan_and_preprocess` again"
+                )
+            counts[label] += voxels
+    return counts

@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 
+from mixcl_auto.distributed.launch import Launch
 from mixcl_auto.errors import RunError
 
 Precision = Literal["bf16", "fp16", "fp32"]
@@ -17,17 +18,18 @@ written (torch 2.13, oneDNN on AMX: NaN in a third of the trials, and silently w
 _AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def choose_device(name: str | torch.device | None = None) -> torch.device:
+def choose_device(name: str | torch.device | None = None, launch: Launch | None = None) -> torch.device:
     """The device of that name; without one the first GPU, or the CPU where there is none.
 
     Args:
         name: as torch spells it: ``cpu``, ``cuda``, ``cuda:1``.
+        launch: of several processes on a machine each takes the GPU of its own number.
 
     Raises:
-        RunError: if the name is unknown or this machine has no such device.
+        RunError: if the name is unknown, this machine has no such device, or fewer GPUs than processes.
     """
     if name is None:
-        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -38,7 +40,22 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
         )
     if device.type not in ("cpu", "cuda"):
         raise RunError(f"training runs on cpu and cuda devices, not on {name}")
-    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
+    if device.type == "cpu":
+        return device
+    if launch is not None and launch.local_count > 1:
+        return torch.device("cuda", _gpu_of(launch))
+    return torch.device("cuda", device.index or 0)
+
+
+def _gpu_of(launch: Launch) -> int:
+    """The GPU of one of several processes on this machine."""
+    gpus = torch.cuda.device_count()
+    if launch.local_count > gpus:
+        raise RunError(
+            f"{launch.local_count} processes on a machine with {gpus} CUDA device(s), which take "
+            f"one each; start {gpus} (torchrun --nproc-per-node {gpus}), or train with --device cpu"
+        )
+    return launch.local_rank
 
 
 def resolve_precision(

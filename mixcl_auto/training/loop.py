@@ -10,6 +10,7 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor
 
+from mixcl_auto.distributed.ranks import ALONE, Ranks
 from mixcl_auto.engines.host_memory import keep_freed_memory
 from mixcl_auto.io.workspace import RunFolder
 from mixcl_auto.progress import Progress
@@ -58,6 +59,7 @@ class Job:
         device: where the network is.
         panels: of ``progress.png``.
         must_be_finite: columns of the log that stop the run when they are not.
+        ranks: the processes that train together; the first one writes.
     """
 
     description: str
@@ -70,6 +72,7 @@ class Job:
     device: torch.device
     panels: Sequence[Panel] = ()
     must_be_finite: Sequence[str] = field(default=("loss",))
+    ranks: Ranks = ALONE
 
 
 def train(job: Job, state: TrainingState, *, progress: Progress, stop_after: int | None = None) -> bool:
@@ -99,6 +102,7 @@ def train(job: Job, state: TrainingState, *, progress: Progress, stop_after: int
         steps=range(state.step, last),
         workers=plan.workers,
         device=device,
+        ranks=job.ranks,
     )
     state.network.train()
     with (
@@ -124,13 +128,15 @@ def train(job: Job, state: TrainingState, *, progress: Progress, stop_after: int
             )
             state.step = step + 1
             writer.add({"learning_rate": rate, **columns}, batch.cases)
-            ends = state.step == last or interruption.requested is not None
+            stops = writer.is_due and job.ranks.any(interruption.requested is not None, device)
+            ends = state.step == last or stops
             if ends or state.step % plan.checkpoint_every == 0:
                 writer.save(ends=ends)
-            if interruption.requested is not None:
+            if stops:
                 raise RunStoppedError(
-                    f"{job.folder.path}: {interruption.requested} stopped the run after step {state.step} of "
-                    f"{job.steps}; its state is saved, run the same command again to go on"
+                    f"{job.folder.path}: {interruption.requested or 'a signal to another process'} stopped "
+                    f"the run after step {state.step} of {job.steps}; its state is saved, run the same "
+                    "command again to go on"
                 )
     return state.step == job.steps
 
@@ -166,13 +172,21 @@ def take_step(
 
 
 class _Writer:
-    """Log, timings, checkpoints and picture of one run, in the order that a resumed run counts on."""
+    """Log, timings, checkpoints and picture of one run, in the order that a resumed run counts on.
+
+    Of several processes the first one writes; the others look at the same values, and stop with it.
+    """
 
     def __init__(self, job: Job, state: TrainingState, progress: Progress) -> None:
         # Under fp16 single steps overflow by design: the scaler skips them.
         gradient = () if state.scaler.is_enabled() else ("gradient_norm",)
-        self.log = RunLog(job.folder.log, must_be_finite=(*job.must_be_finite, *gradient))
-        self.timing = Timing(job.folder.timing, batch_size=job.trainer.batch_size, device=job.device)
+        self.log = RunLog(job.folder.log, must_be_finite=(*job.must_be_finite, *gradient), ranks=job.ranks)
+        self.timing = Timing(
+            job.folder.timing,
+            batch_size=job.trainer.batch_size,
+            device=job.device,
+            writes=job.ranks.is_first,
+        )
         self._job, self._state, self._progress = job, state, progress
         self._flush_every = 1 if job.device.type == "cpu" else TIMING_EVERY
         self._flushed = state.step
@@ -188,6 +202,11 @@ class _Writer:
     def __exit__(self, *problem: object) -> None:
         self._progress.finish()
 
+    @property
+    def is_due(self) -> bool:
+        """Whether values just came back from the device, so that nothing more has to be waited for."""
+        return self._flushed == self._state.step
+
     def add(self, values: dict[str, Value], cases: Sequence[str]) -> None:
         """Take in the row of the step just done."""
         step = self._state.step
@@ -201,6 +220,8 @@ class _Writer:
     def save(self, *, ends: bool) -> None:
         """Write a checkpoint; first the rows that it counts on, so that it is never newer than the log."""
         self._flush()
+        if not self._job.ranks.is_first:
+            return
         self.log.table.sync()
         self.timing.write(self._state.step)
         save_state(self._job.folder.checkpoint, self._state, self._job.plan)

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mixcl_auto.distributed.ranks import ALONE, Ranks
 from mixcl_auto.errors import RunError
 from mixcl_auto.io.files import write_text
 
@@ -23,14 +24,22 @@ Value = float | int | Tensor | None
 
 
 class StepTable:
-    """A CSV file with a ``step`` column that is appended to, and cut when a run goes back to a checkpoint."""
+    """A CSV file with a ``step`` column that is appended to, and cut when a run goes back to a checkpoint.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: of the file.
+        writes: whether this process is the one that writes it; in others nothing happens.
+    """
+
+    def __init__(self, path: Path, *, writes: bool = True) -> None:
         self.path = path
+        self._writes = writes
         self._columns: tuple[str, ...] | None = None
 
     def cut_after(self, step: int) -> None:
         """Drop the rows beyond ``step`` and an unfinished last line; step 0 starts the file anew."""
+        if not self._writes:
+            return
         if step == 0 or not self.path.exists():
             self.path.unlink(missing_ok=True)
             return
@@ -49,7 +58,7 @@ class StepTable:
         Raises:
             RunError: if a row has other columns than the file.
         """
-        if not rows:
+        if not rows or not self._writes:
             return
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -69,7 +78,7 @@ class StepTable:
 
     def sync(self) -> None:
         """Wait until all rows are on the disk, for a checkpoint that counts on them."""
-        if self.path.exists():
+        if self._writes and self.path.exists():
             with self.path.open("rb") as file:
                 os.fsync(file.fileno())
 
@@ -96,10 +105,12 @@ class RunLog:
     Args:
         path: of the file.
         must_be_finite: columns that stop the run when they are not.
+        ranks: the processes that train together; they have the same values, and the first one writes.
     """
 
-    def __init__(self, path: Path, *, must_be_finite: Sequence[str]) -> None:
-        self.table = StepTable(path)
+    def __init__(self, path: Path, *, must_be_finite: Sequence[str], ranks: Ranks = ALONE) -> None:
+        self.table = StepTable(path, writes=ranks.is_first)
+        self._ranks = ranks
         self._must_be_finite = tuple(must_be_finite)
         self._pending: list[_Pending] = []
 
@@ -138,8 +149,9 @@ class RunLog:
         terms = ", ".join(
             f"{name} {value:g}" for name, value in values.items() if value is not None and name != "step"
         )
+        cases = dict.fromkeys(case for part in self._ranks.gather(row.cases) for case in part)
         raise RunError(
             f"{self.table.path.parent}: step {row.step} is not finite ({terms}); cases of its batch: "
-            f"{', '.join(dict.fromkeys(row.cases))}. Look at these scans; if they are sound, lower the "
+            f"{', '.join(cases)}. Look at these scans; if they are sound, lower the "
             "learning rate or set precision to fp32"
         )

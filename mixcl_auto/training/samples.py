@@ -1,7 +1,7 @@
 """Samples that depend on (seed, step, index in the global batch) alone, and the loader that makes them ahead.
 
 Whatever the number of workers, and wherever a run was resumed, step s sees the same batch. Processes that
-share a batch would each load their own indices of it: the draws know nothing of ranks.
+share a batch load their own indices of it each: the draws know nothing of ranks.
 """
 
 from collections.abc import Generator, Iterable, Iterator
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from mixcl_auto.distributed.ranks import ALONE, Ranks
 from mixcl_auto.engines.compilation import telling_of_compilation
 from mixcl_auto.errors import MixCLError, RunError
 from mixcl_auto.training.interruption import leave_stopping_to_parent
@@ -125,8 +126,9 @@ def load_batches(
     steps: range,
     workers: int,
     device: torch.device,
+    ranks: Ranks = ALONE,
 ) -> Generator[Batch, None, None]:
-    """Give the batch of each step, in order.
+    """Give the batch of each step, in order; of several processes each gets its part, in the order of ranks.
 
     Args:
         source: draws the samples.
@@ -135,14 +137,16 @@ def load_batches(
         steps: which steps to load; a resumed run starts in the middle.
         workers: processes that draw ahead; 0 draws in this one. The batches do not depend on it.
         device: where the batches will go.
+        ranks: the processes that share the global batch.
 
     Raises:
-        RunError: if a sample can't be drawn, or a worker died.
+        RunError: if the batch can't be split evenly, a sample can't be drawn, or a worker died.
     """
+    own = split_batch(batch_size, ranks)
     loader: DataLoader[Sample | Failure] = DataLoader(
         SampleDataset(source, seed=seed, batch_size=batch_size),
-        batch_size=batch_size,
-        sampler=range(steps.start * batch_size, steps.stop * batch_size),
+        batch_size=len(own),
+        sampler=[step * batch_size + index for step in steps for index in own],
         num_workers=workers,
         collate_fn=collate,
         worker_init_fn=_start_worker,
@@ -155,6 +159,21 @@ def load_batches(
     batches = iter(loader)
     for _ in steps:
         yield _next_batch(batches)
+
+
+def split_batch(batch_size: int, ranks: Ranks) -> range:
+    """Which samples of the global batch are this process's.
+
+    Raises:
+        RunError: if the processes can't have equally many.
+    """
+    if batch_size % ranks.count:
+        fitting = [str(count) for count in range(1, batch_size + 1) if batch_size % count == 0]
+        raise RunError(
+            f"{ranks.count} processes can't share a batch of {batch_size} evenly: start {', '.join(fitting)} "
+            "of them, or set batch_size (which changes the result) to a multiple of their number"
+        )
+    return ranks.share(batch_size)
 
 
 def _next_batch(batches: Iterator[Batch | Failure]) -> Batch:

@@ -7,10 +7,13 @@ learning rate on the step, so there is no generator, sampler position or schedul
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
+from mixcl_auto.distributed.process_group import data_parallel
+from mixcl_auto.distributed.ranks import ALONE, Ranks
 from mixcl_auto.errors import RunError
 from mixcl_auto.io.checkpoints import load_checkpoint, save_checkpoint
 from mixcl_auto.networks.backbone import Backbone
@@ -19,6 +22,7 @@ from mixcl_auto.records.plan import Plan, TrainerPlan
 from mixcl_auto.training.compilation import compile_network
 from mixcl_auto.training.device import Precision
 from mixcl_auto.training.optimiser import make_optimiser
+from mixcl_auto.training.samples import split_batch
 
 logger = logging.getLogger(__name__)
 
@@ -29,23 +33,31 @@ class TrainingState:
 
     Attributes:
         network: on its device.
+        parallel: the network as the objective calls it: itself, or wrapped to average gradients over
+            processes.
         optimiser: over the parameters that learn.
         scaler: scales the loss under fp16, else does nothing.
         step: how many steps are done.
     """
 
     network: nn.Module
+    parallel: nn.Module
     optimiser: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     step: int = 0
 
 
 def start_state(
-    network: Backbone | MixCLNetwork, plan: TrainerPlan, *, device: torch.device, precision: Precision
+    network: Backbone | MixCLNetwork,
+    plan: TrainerPlan,
+    *,
+    device: torch.device,
+    precision: Precision,
+    ranks: Ranks = ALONE,
 ) -> TrainingState:
     """Bring a network to its device, with an optimiser of its own, before the first step.
 
-    Where the plan says so it is compiled, for batches of the plan's size.
+    Where the plan says so it is compiled, for this process's part of the plan's batches.
 
     The weights are stored channels-last, as convolutions want them: a small network took a quarter less
     time per step on a CPU.
@@ -53,13 +65,13 @@ def start_state(
     # torch's own annotation of this overload wants the memory format alone.
     network.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     if plan.compile:
-        compile_network(
-            network, batch_size=plan.batch_size, threads=plan.threads, device=device, precision=precision
-        )
+        samples = len(split_batch(plan.batch_size, ranks))
+        compile_network(network, batch_size=samples, threads=plan.threads, device=device, precision=precision)
     optimiser = make_optimiser(
         network.parameters(), learning_rate=plan.learning_rate, weight_decay=plan.weight_decay
     )
-    return TrainingState(network, optimiser, torch.amp.GradScaler(device.type, enabled=precision == "fp16"))
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+    return TrainingState(network, data_parallel(network, ranks), optimiser, scaler)
 
 
 def save_state(path: Path, state: TrainingState, plan: Plan) -> None:
@@ -74,19 +86,32 @@ def save_state(path: Path, state: TrainingState, plan: Plan) -> None:
     save_checkpoint(path, document)
 
 
-def resume_state(path: Path, state: TrainingState) -> bool:
-    """Bring a fresh state to where the newest whole checkpoint was taken.
+def resume_state(path: Path, state: TrainingState, ranks: Ranks = ALONE) -> bool:
+    """Bring a fresh state to where the newest whole checkpoint was taken, by however many processes.
 
     Returns:
         Whether there was one.
 
     Raises:
-        RunError: if the checkpoint belongs to another network.
+        RunError: if the checkpoint belongs to another network, or the processes do not see the same one.
         WeightsError: if there are checkpoints and none can be read.
     """
     document = load_checkpoint(path)
-    if document is None:
-        return False
+    if document is not None:
+        _restore(path, state, document)
+    steps = ranks.gather(state.step)
+    if len(set(steps)) > 1:
+        raise RunError(
+            f"{path}: the processes would go on after different steps ({', '.join(map(str, steps))}): they "
+            "do not see the same files; put the workspace on a file system that all machines share"
+        )
+    if document is not None and ranks.is_first:
+        logger.info("%s: going on after step %d", path.parent, state.step)
+    return document is not None
+
+
+def _restore(path: Path, state: TrainingState, document: dict[str, Any]) -> None:
+    """Bring a state to that of a checkpoint's document."""
     try:
         state.network.load_state_dict(document["network"])
         state.optimiser.load_state_dict(document["optimiser"])
@@ -97,5 +122,3 @@ def resume_state(path: Path, state: TrainingState) -> bool:
         raise RunError(
             f"{path}: the checkpoint does not fit this run ({cause}); remove {path.parent} to start it again"
         ) from problem
-    logger.info("%s: going on after step %d", path.parent, state.step)
-    return True

@@ -20,8 +20,8 @@ class Timing:
         ``peak_memory_mb`` of the device, or of this process on a CPU.
     """
 
-    def __init__(self, path: Path, *, batch_size: int, device: torch.device) -> None:
-        self.table = StepTable(path)
+    def __init__(self, path: Path, *, batch_size: int, device: torch.device, writes: bool = True) -> None:
+        self.table = StepTable(path, writes=writes)
         self._batch_size = batch_size
         self._device = device
         self._restart()

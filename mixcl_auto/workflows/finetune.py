@@ -12,6 +12,7 @@ from mixcl_auto.io.scores import read_scores
 from mixcl_auto.io.workspace import FinetuneFolder
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.score import OrganScore
+from mixcl_auto.workflows.data_parallel import training_ranks
 from mixcl_auto.workflows.inputs import Folder, choose_target, open_project, refuse_idle_edits
 
 
@@ -21,6 +22,7 @@ class FinetuneSummary:
 
     folder: FinetuneFolder
     scores: tuple[OrganScore, ...]
+    """Empty in those of several processes that trained only: the first one predicts and scores."""
 
     @property
     def cases(self) -> int:
@@ -52,6 +54,8 @@ def finetune(
 ) -> FinetuneSummary:
     """Fine-tune, predict the held-out cases, score them; resumes a stopped run, leaves a finished one.
 
+    Under ``torchrun`` the processes train together, each on its part of every batch.
+
     Args:
         workspace: the folder of the project.
         plan: a path, or the name of a file under ``plans/``; ``plan.json`` if absent.
@@ -72,18 +76,22 @@ def finetune(
     refuse_idle_edits(edits, "finetune", ("preprocess", "network", "finetune", "inference"))
     project = open_project(workspace, plan, edits)
     target = choose_target(project.plan, dataset)
-    folder = train(
-        project.workspace,
-        project.plan,
-        project.plan_name,
-        dataset=target.name,
-        fold=fold,
-        fraction=fraction,
-        init=str(init),
-        device=device,
-        progress=progress,
-    )
+    with training_ranks(device) as (ranks, chosen):
+        folder = train(
+            project.workspace,
+            project.plan,
+            project.plan_name,
+            dataset=target.name,
+            fold=fold,
+            fraction=fraction,
+            init=str(init),
+            device=chosen,
+            progress=progress if ranks.is_first else None,
+            ranks=ranks,
+        )
+    if not ranks.is_first:
+        return FinetuneSummary(folder, ())
     if not folder.scores.is_file():
-        predict_held_out(project.workspace, project.plan_name, folder, progress=progress, device=device)
+        predict_held_out(project.workspace, project.plan_name, folder, progress=progress, device=chosen)
         score_run(project.workspace, project.plan_name, folder, progress=progress)
     return FinetuneSummary(folder, tuple(read_scores(folder.scores)))

@@ -5,9 +5,9 @@ from torch import Tensor
 from mixcl_auto.losses import voxels
 from mixcl_auto.losses.gram import joint_gram
 from mixcl_auto.losses.identity_consistency import (
+    Views,
     cross_correlation,
     identity_terms,
-    projected_cross_correlation,
 )
 
 
@@ -56,8 +56,8 @@ def test_projected_correlation_equals_that_of_the_embeddings(center, block_eleme
     features, features_prime = draw(50, 4) + 0.5, draw(50, 4, seed=1) - 0.2
     head = draw(9, 4, seed=2)
     torch.testing.assert_close(
-        projected_cross_correlation(features, features_prime, head, center=center),
-        cross_correlation(features @ head.T, features_prime @ head.T, center=center),
+        cross_correlation(Views(features, features_prime, head), center=center),
+        cross_correlation(Views(features @ head.T, features_prime @ head.T), center=center),
     )
 
 
@@ -66,14 +66,16 @@ def test_projected_gradient_equals_that_of_the_embeddings(center):
     features, features_prime = draw(20, 3).requires_grad_(), (draw(20, 3, seed=1) + 1).requires_grad_()
     head = draw(5, 3, seed=2).requires_grad_()
     inputs = features, features_prime, head
-    projected = identity_terms(projected_cross_correlation(*inputs, center=center)).loss
-    dense = identity_terms(cross_correlation(features @ head.T, features_prime @ head.T, center=center)).loss
+    projected = identity_terms(cross_correlation(Views(*inputs), center=center)).loss
+    dense = identity_terms(
+        cross_correlation(Views(features @ head.T, features_prime @ head.T), center=center)
+    ).loss
     for got, expected in zip(
         torch.autograd.grad(projected, inputs), torch.autograd.grad(dense, inputs), strict=True
     ):
         torch.testing.assert_close(got, expected)
     assert torch.autograd.gradcheck(
-        lambda a, b, w: identity_terms(projected_cross_correlation(a, b, w, center=center)).loss, inputs
+        lambda a, b, w: identity_terms(cross_correlation(Views(a, b, w), center=center)).loss, inputs
     )
 
 
@@ -82,10 +84,10 @@ def test_half_precision_features_equal_the_float64_result():
     features_prime = (features.float() + 0.05 * draw(5000, 8, seed=1, dtype=torch.float32)).bfloat16()
     head = draw(16, 8, seed=2, dtype=torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
-        got = projected_cross_correlation(features, features_prime, head)
+        got = cross_correlation(Views(features, features_prime, head))
     wide = features.double() @ head.double().T, features_prime.double() @ head.double().T
     assert got.dtype == torch.float32
-    torch.testing.assert_close(got.double(), cross_correlation(*wide), rtol=0, atol=2e-6)
+    torch.testing.assert_close(got.double(), cross_correlation(Views(*wide)), rtol=0, atol=2e-6)
 
 
 def test_neither_pass_is_rounded_to_half_under_autocast():
@@ -108,7 +110,7 @@ def test_constant_features_and_a_cancelling_head_give_finite_gradients():
     features.requires_grad_()
     # channel 0 is constant, channel 1 cancels to nothing, channel 2 varies
     head = torch.tensor([[0.0, 3.0, 0.0], [1.0, 0.0, -1.0], [1.0, 1.0, 0.0]], requires_grad=True)
-    correlation = projected_cross_correlation(features, features.detach().flip(0), head)
+    correlation = cross_correlation(Views(features, features.detach().flip(0), head))
     gradients = torch.autograd.grad(identity_terms(correlation).loss, (features, head))
     assert not correlation[:2].any()
     assert correlation[2, 2] != 0
@@ -117,4 +119,4 @@ def test_constant_features_and_a_cancelling_head_give_finite_gradients():
 
 def test_a_head_of_another_width_is_refused():
     with pytest.raises(ValueError, match=r"head must be \(C, 3\), got \(4, 2\)"):
-        projected_cross_correlation(draw(5, 3), draw(5, 3), draw(4, 2))
+        cross_correlation(Views(draw(5, 3), draw(5, 3), draw(4, 2)))

@@ -5,12 +5,13 @@ import torch
 from torch import Tensor
 
 from mixcl_auto.losses.identity_consistency import (
+    Views,
     correlation_from_sums,
-    correlation_sums,
     cross_correlation,
     identity_consistency_loss,
     identity_terms,
-    rounding_floor,
+    view_means,
+    view_sums,
 )
 
 
@@ -52,7 +53,9 @@ def literal_loss(correlation: list[list[float]], weight: float) -> float:
 def test_correlation_equals_a_literal_loop(center):
     z, z_prime = draw(11, 4) + 0.7, draw(11, 4, seed=1) - 0.3
     expected = torch.tensor(literal_correlation(z, z_prime, center), dtype=torch.float64)
-    torch.testing.assert_close(cross_correlation(z, z_prime, center=center), expected, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(
+        cross_correlation(Views(z, z_prime), center=center), expected, rtol=1e-12, atol=1e-14
+    )
 
 
 @pytest.mark.parametrize("center", [True, False])
@@ -87,7 +90,7 @@ def test_identical_decorrelated_views_have_no_loss():
 
 def test_off_diagonal_weight_zero_leaves_the_diagonal():
     z, z_prime = draw(30, 4), draw(30, 4, seed=1)
-    terms = identity_terms(cross_correlation(z, z_prime), off_diagonal_weight=0)
+    terms = identity_terms(cross_correlation(Views(z, z_prime)), off_diagonal_weight=0)
     torch.testing.assert_close(terms.loss / 4, terms.diagonal)
     assert not terms.diagonal.requires_grad
 
@@ -102,22 +105,23 @@ def test_order_of_the_voxels_does_not_matter():
 
 def test_swapping_the_views_transposes_the_correlation():
     z, z_prime = draw(40, 6), draw(40, 6, seed=1)
-    torch.testing.assert_close(cross_correlation(z, z_prime), cross_correlation(z_prime, z).T)
+    torch.testing.assert_close(cross_correlation(Views(z, z_prime)), cross_correlation(Views(z_prime, z)).T)
     torch.testing.assert_close(identity_consistency_loss(z, z_prime), identity_consistency_loss(z_prime, z))
 
 
 def test_centred_correlation_ignores_each_channels_offset_and_scale():
     z, z_prime = draw(40, 3), draw(40, 3, seed=1)
     moved = z * torch.tensor([2.0, 0.01, 300.0]) + torch.tensor([5.0, -1.0, 40.0])
-    torch.testing.assert_close(cross_correlation(moved, z_prime), cross_correlation(z, z_prime))
+    torch.testing.assert_close(cross_correlation(Views(moved, z_prime)), cross_correlation(Views(z, z_prime)))
     assert not torch.allclose(
-        cross_correlation(moved, z_prime, center=False), cross_correlation(z, z_prime, center=False)
+        cross_correlation(Views(moved, z_prime), center=False),
+        cross_correlation(Views(z, z_prime), center=False),
     )
 
 
 def test_correlation_stays_within_one_far_from_zero_in_float32():
     z = draw(5000, 3, dtype=torch.float32) * 1e-2 + 100
-    correlation = cross_correlation(z, z.clone())
+    correlation = cross_correlation(Views(z, z.clone()))
     torch.testing.assert_close(correlation.diagonal(), torch.ones(3), rtol=0, atol=1e-5)
 
 
@@ -134,7 +138,7 @@ def test_a_constant_channel_gives_finite_loss_and_gradient(value, center):
     assert all(gradient.isfinite().all() for gradient in gradients)
     if center or value == 0.0:
         assert not gradients[0][:, 1].any()
-        assert not cross_correlation(z, z_prime, center=center)[1].any()
+        assert not cross_correlation(Views(z, z_prime), center=center)[1].any()
     assert gradients[0][:, 0].any()
 
 
@@ -153,11 +157,11 @@ def test_gradient_equals_finite_differences(center):
 
 def test_descending_the_loss_makes_the_views_agree():
     z, z_prime = draw(60, 4).requires_grad_(), draw(60, 4, seed=1)
-    before = identity_terms(cross_correlation(z, z_prime)).diagonal
+    before = identity_terms(cross_correlation(Views(z, z_prime))).diagonal
     for _ in range(50):
         (gradient,) = torch.autograd.grad(identity_consistency_loss(z, z_prime), z)
         z = (z - gradient).detach().requires_grad_()
-    assert identity_terms(cross_correlation(z, z_prime)).diagonal < 0.5 * before
+    assert identity_terms(cross_correlation(Views(z, z_prime))).diagonal < 0.5 * before
 
 
 def test_half_precision_under_autocast_equals_the_float32_result():
@@ -170,14 +174,17 @@ def test_half_precision_under_autocast_equals_the_float32_result():
     assert loss.item() == pytest.approx(reference.item(), rel=1e-3)
 
 
-def test_sums_over_two_halves_add_up_to_the_whole():
-    z, z_prime = draw(30, 4) + 1, draw(30, 4, seed=1)
-    mean, mean_prime = z.mean(0), z_prime.mean(0)
-    first = correlation_sums(z[:13], z_prime[:13], mean, mean_prime)
-    second = correlation_sums(z[13:], z_prime[13:], mean, mean_prime)
-    both = type(first)(*(a + b for a, b in zip(first, second, strict=True)))
-    correlation = correlation_from_sums(both, rounding_floor(mean, 30), rounding_floor(mean_prime, 30))
-    torch.testing.assert_close(correlation, cross_correlation(z, z_prime))
+@pytest.mark.parametrize("with_head", [False, True])
+def test_sums_over_two_halves_add_up_to_the_whole(with_head):
+    whole = Views(draw(30, 4) + 1, draw(30, 4, seed=1), draw(6, 4, seed=2) if with_head else None)
+    halves = [
+        whole._replace(rows=whole.rows[part], rows_prime=whole.rows_prime[part])
+        for part in (slice(15), slice(15, None))
+    ]
+    means = (view_means(halves[0]) + view_means(halves[1])) / 2
+    sums = [a + b for a, b in zip(*(view_sums(half, means) for half in halves), strict=True)]
+    correlation = correlation_from_sums(sums, means, 30, whole.head)
+    torch.testing.assert_close(correlation, cross_correlation(whole))
 
 
 @pytest.mark.parametrize(
@@ -185,12 +192,12 @@ def test_sums_over_two_halves_add_up_to_the_whole():
 )
 def test_views_of_different_shapes_are_refused(shape, shape_prime):
     with pytest.raises(ValueError, match=r"must be \(M, C\) matrices of the same shape, got"):
-        cross_correlation(torch.zeros(shape), torch.zeros(shape_prime))
+        cross_correlation(Views(torch.zeros(shape), torch.zeros(shape_prime)))
 
 
 def test_no_voxel_is_refused():
     with pytest.raises(ValueError, match="at least one voxel"):
-        cross_correlation(torch.zeros(0, 3), torch.zeros(0, 3))
+        cross_correlation(Views(torch.zeros(0, 3), torch.zeros(0, 3)))
 
 
 def test_an_unknown_reduction_is_refused():

@@ -1,0 +1,1 @@
+"""Several processes that train one network: who they are, sums over them, how they start and end."""
