@@ -25,11 +25,6 @@ class Launch:
     local_rank: int = 0
     local_count: int = 1
 
-    @property
-    def name(self) -> str:
-        """For messages."""
-        return f"process {self.rank} of {self.count}"
-
 
 def read_launch(environment: Mapping[str, str] | None = None) -> Launch:
     """Read torchrun's variables; without them, a process alone.

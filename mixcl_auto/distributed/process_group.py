@@ -1,6 +1,7 @@
 """The process group of a data-parallel training: opened by all its processes, closed whatever happens."""
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -39,7 +40,9 @@ def open_ranks(launch: Launch, device: torch.device, *, backend: str | None = No
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    with _explaining_lost_processes(launch):
+    with _explaining_lost_processes(), warnings.catch_warnings():
+        # Gradients of 1x1x1 convolutions have other strides than the weights; copying these few is nothing.
+        warnings.filterwarnings("ignore", message="Grad strides do not match")
         try:
             dist.init_process_group(
                 backend or ("nccl" if device.type == "cuda" else "gloo"), timeout=LONGEST_WAIT
@@ -66,7 +69,7 @@ def data_parallel(network: nn.Module, ranks: Ranks) -> nn.Module:
 
 
 @contextmanager
-def _explaining_lost_processes(launch: Launch) -> Iterator[None]:
+def _explaining_lost_processes() -> Iterator[None]:
     """Turn what a collective raises when a process is gone into a message for the user."""
     try:
         yield
@@ -75,6 +78,6 @@ def _explaining_lost_processes(launch: Launch) -> Iterator[None]:
             raise
         reason = " ".join(str(problem).split())[:200]
         raise RunError(
-            f"{launch.name} lost the others ({reason}): one of them failed or was killed. Its own message or "
-            "torchrun's says why. Run the same command again to go on from the last checkpoint"
+            "the other processes are lost: one of them failed or was killed, and its message or torchrun's "
+            f"says why. Run the same command again to go on from the last checkpoint. (Seen here: {reason})"
         ) from problem
