@@ -34,9 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         torch.set_num_threads(chosen.threads)
     device, plan = choose_device(chosen.device), step_plan(chosen.preset, chosen.patch)
     precision = resolve_precision(chosen.precision, device, plan.network.patch_size)
-    state, objective = start_pretraining(plan, device, precision)
-    grid = objective.network.backbone.levels[plan.pretrain.label_level].grid
-    batch = random_pairs(plan, chosen.batch, grid).to(device)
+    method, state, objective = start_pretraining(plan, device, precision)
+    batch = random_pairs(plan, chosen.batch, method.label_grid).to(device)
     images = torch.cat([batch.tensors[view] for view in ("view_1", "view_1_prime", "view_2")])
 
     def mixcl() -> None:

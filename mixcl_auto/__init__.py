@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mixcl_auto.workflows.demo import demo
     from mixcl_auto.workflows.doctor import doctor
     from mixcl_auto.workflows.evaluate import evaluate_folder, evaluate_run
+    from mixcl_auto.workflows.experiment import experiment, experiment_commands, experiment_status
     from mixcl_auto.workflows.finetune import finetune
     from mixcl_auto.workflows.plan_and_preprocess import plan_and_preprocess
     from mixcl_auto.workflows.predict import predict
@@ -38,6 +39,9 @@ __all__ = [
     "doctor",
     "evaluate_folder",
     "evaluate_run",
+    "experiment",
+    "experiment_commands",
+    "experiment_status",
     "finetune",
     "plan_and_preprocess",
     "predict",
@@ -51,7 +55,7 @@ def __getattr__(name: str) -> Any:
     """Load a public function when it is first used, so that importing the package stays light."""
     if name not in __all__:
         raise AttributeError(f"module 'mixcl_auto' has no attribute {name!r}")
-    module = "evaluate" if name.startswith("evaluate_") else name
+    module = next((shared for shared in ("evaluate", "experiment") if name.startswith(f"{shared}_")), name)
     return getattr(importlib.import_module(f"mixcl_auto.workflows.{module}"), name)
 
 

@@ -53,6 +53,7 @@ def finetune(
         edits=edits,
         device=device,
         progress=open_progress(),
+        patience_s=settings.patience_s,
     )
     if not summary.scores:
         return

@@ -14,6 +14,7 @@ import click
 
 from mixcl_auto import __version__
 from mixcl_auto.cli.options import Settings
+from mixcl_auto.engines.tether import end_with_parent
 from mixcl_auto.errors import MixCLError
 
 COMMANDS = (
@@ -24,12 +25,17 @@ COMMANDS = (
     "finetune",
     "predict",
     "evaluate",
+    "experiment",
     "report",
     "benchmark",
     "demo",
     "doctor",
 )
 """In the order of use; each in the module of its name."""
+
+
+TETHERED_PATIENCE_S = 70.0
+"""How long a run that an engine started waits for an earlier start of it, which may still save its state."""
 
 
 class Problem(click.ClickException):
@@ -61,7 +67,7 @@ class Commands(click.Group):
         except MixCLError as problem:
             if ctx.params["debug"]:
                 raise
-            raise Problem(str(problem)) from problem
+            raise Problem(which_process() + str(problem)) from problem
         except BrokenPipeError:
             sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
             raise click.exceptions.Exit(1) from None
@@ -109,21 +115,31 @@ class EchoHandler(logging.Handler):
     help="The folder that holds raw_data/, plans/, preprocessed/ and results/.",
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an error, and more of what goes on.")
+@click.option("--tethered", metavar="PROCESS", type=int, hidden=True, help="End when this parent is gone.")
 @click.version_option(__version__, prog_name="mixcl_auto")
 @click.pass_context
-def cli(context: click.Context, workspace: Path, debug: bool) -> None:
+def cli(context: click.Context, workspace: Path, debug: bool, tethered: int | None) -> None:
     """MixCL pre-training and few-label fine-tuning for CT segmentation, configured by itself.
 
     On your own data: put datasets under raw_data/, then plan_and_preprocess, pretrain, finetune, report.
     """
+    if tethered is not None:
+        end_with_parent(tethered)
     if not can_keep_kernels():
         os.environ.setdefault("NUMBA_CACHE_DIR", private_folder())
     # Threads that wait by spinning slow a shared machine down by a factor of five; read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    context.obj = Settings(workspace, debug)
+    context.obj = Settings(workspace, debug, patience_s=0.0 if tethered is None else TETHERED_PATIENCE_S)
     logger = logging.getLogger("mixcl_auto")
-    logger.setLevel(logging.DEBUG if debug else logging.INFO)
+    follows = os.environ.get("RANK", "0") != "0"
+    logger.setLevel(logging.DEBUG if debug else logging.WARNING if follows else logging.INFO)
     logger.handlers = [EchoHandler()]
+
+
+def which_process() -> str:
+    """What to begin a message with where torchrun started several processes, whose output is mixed."""
+    count = os.environ.get("WORLD_SIZE", "1")
+    return "" if count == "1" else f"process {os.environ.get('RANK', '?')} of {count}: "
 
 
 def can_keep_kernels() -> bool:

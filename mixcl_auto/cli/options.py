@@ -16,6 +16,8 @@ class Settings:
 
     workspace: Path
     debug: bool
+    patience_s: float = 0.0
+    """How long to wait for another process that works on the same run."""
 
 
 pass_settings = click.make_pass_decorator(Settings)
@@ -81,6 +83,19 @@ jobs_option = click.option(
     "--jobs",
     type=click.IntRange(min=1),
     help="Cases worked on at once. [default: the number of cores]",
+)
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="What runs the work: this machine, or Ray (pip install 'mixcl_auto[ray]').",
+)
+address_option = click.option(
+    "--address",
+    metavar="HOST:PORT",
+    help="Of a running Ray cluster; auto for the one that this machine is part of. [default: a Ray of this "
+    "machine alone]",
 )
 
 

@@ -8,7 +8,9 @@ import click
 from mixcl_auto.cli.numbers import AutoOrNumbers, Numbers, NumbersCommand
 from mixcl_auto.cli.options import (
     Settings,
+    address_option,
     datasets_option,
+    engine_option,
     jobs_option,
     pass_settings,
     raw_data_option,
@@ -16,6 +18,7 @@ from mixcl_auto.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from mixcl_auto.engines.open_engine import EngineName
     from mixcl_auto.records.plan import Plan
 
 
@@ -70,6 +73,8 @@ if TYPE_CHECKING:
 )
 @set_option
 @jobs_option
+@engine_option
+@address_option
 @click.option("--plan-only", is_flag=True, help="Write the plan, but no cache.")
 @click.option("--skip-invalid", is_flag=True, help="Leave cases with errors out, and say so in the plan.")
 @pass_settings
@@ -86,6 +91,8 @@ def plan_and_preprocess(
     memory_gb: float | None,
     edits: tuple[str, ...],
     jobs: int | None,
+    engine: "EngineName",
+    address: str | None,
     plan_only: bool,
     skip_invalid: bool,
 ) -> None:
@@ -111,6 +118,8 @@ def plan_and_preprocess(
         memory_gb=memory_gb,
         edits=edits,
         jobs=jobs,
+        engine=engine,
+        address=address,
         plan_only=plan_only,
         skip_invalid=skip_invalid,
         on_findings=print_findings,

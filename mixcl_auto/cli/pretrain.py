@@ -7,17 +7,21 @@ import click
 from mixcl_auto.cli.options import Settings, device_option, pass_settings, plan_option, set_option
 
 if TYPE_CHECKING:
-    from mixcl_auto.records.plan import Term
+    from mixcl_auto.records.plan import Method, Term
 
 
-@click.command("pretrain", short_help="Pre-train the encoder with MixCL.")
+@click.command("pretrain", short_help="Pre-train the encoder on the pool.")
 @plan_option
 @click.option(
     "--name",
     metavar="NAME",
-    default="mixcl",
-    show_default=True,
-    help="What finetune --init calls this pre-training.",
+    help="What finetune --init calls this pre-training.  [default: the method]",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["mixcl", "supervised"]),
+    help="supervised: the baseline, which learns the pool's labels on the same batches.  "
+    "[default: the plan's, mixcl]",
 )
 @click.option(
     "--without",
@@ -31,12 +35,13 @@ if TYPE_CHECKING:
 def pretrain(
     settings: Settings,
     plan: str | None,
-    name: str,
+    name: str | None,
+    method: "Method | None",
     without: "tuple[Term, ...]",
     edits: tuple[str, ...],
     device: str | None,
 ) -> None:
-    """Pre-train the encoder with MixCL on the pool.
+    """Pre-train the encoder on the pool, with MixCL or supervised.
 
     A stopped run goes on by the same command; a finished one is left as it is.
     """
@@ -47,9 +52,11 @@ def pretrain(
         settings.workspace,
         plan=plan,
         name=name,
+        method=method,
         without=without,
         edits=edits,
         device=device,
         progress=open_progress(),
+        patience_s=settings.patience_s,
     )
     click.echo(f"The encoder is {folder.encoder}")

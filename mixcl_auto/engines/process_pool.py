@@ -4,14 +4,16 @@ import logging
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
-from typing import Generic, TypeVar
+from typing import TypeVar
 
+from mixcl_auto.engines.call import Call
+from mixcl_auto.engines.engine import Engine, Outcome, Resources
 from mixcl_auto.errors import RunError
 from mixcl_auto.progress import Progress, Silent
 
@@ -21,13 +23,9 @@ Task = TypeVar("Task")
 Value = TypeVar("Value")
 
 
-@dataclass(frozen=True)
-class Outcome(Generic[Task, Value]):
-    """What became of a task: a value, or the error that it ended with."""
+__all__ = ["Outcome", "run_tasks"]
 
-    task: Task
-    value: Value | None = None
-    error: Exception | None = None
+_ONE_CORE = Resources()
 
 
 def run_tasks(
@@ -40,6 +38,8 @@ def run_tasks(
     done: int = 0,
     progress: Progress | None = None,
     initializer: Callable[[], object] | None = None,
+    engine: Engine | None = None,
+    resources: Resources = _ONE_CORE,
 ) -> Iterator[Outcome[Task, Value]]:
     """Yield every task's outcome as it completes.
 
@@ -55,17 +55,41 @@ def run_tasks(
         done: units of the whole that were done before, for the progress.
         progress: told of every completed task.
         initializer: called once in each worker, before its first task.
+        engine: runs the tasks instead of this machine's processes; ``jobs`` is then the engine's matter.
+        resources: of one task, for the engine.
     """
     tasks = list(tasks)
     progress = progress or Silent()
     progress.start(description, len(tasks) + done, done)
-    runner = _in_this_process if jobs <= 1 else _in_workers
+    if engine is not None:
+        calls = [Call(function, task, name(task), initializer) for task in tasks]
+        outcomes = _through(engine, calls, resources)
+    else:
+        runner = _in_this_process if jobs <= 1 else _in_workers
+        outcomes = runner(function, tasks, min(jobs, len(tasks)), name, initializer)
     try:
-        for outcome in runner(function, tasks, min(jobs, len(tasks)), name, initializer):
+        for outcome in outcomes:
             progress.advance(note=name(outcome.task))
             yield outcome
     finally:
         progress.finish()
+
+
+def _through(
+    engine: Engine, calls: list[Call[Task, Value]], resources: Resources
+) -> Iterator[Outcome[Task, Value]]:
+    """Keep an engine busy, without handing it all tasks at once."""
+    waiting, in_flight = deque(calls), 0
+    limit = 2 * engine.capacity(resources) if calls else 0
+    while waiting or in_flight:
+        while waiting and in_flight < limit:
+            engine.submit(waiting.popleft(), resources)
+            in_flight += 1
+        outcome = engine.wait()
+        if outcome is None:
+            raise RunError(f"{in_flight} tasks were lost: the engine was closed while they ran")
+        in_flight -= 1
+        yield Outcome(outcome.task.argument, outcome.value, outcome.error)
 
 
 def _in_this_process(

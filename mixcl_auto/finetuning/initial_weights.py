@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from mixcl_auto.errors import RunError, WeightsError
 from mixcl_auto.io.checkpoints import load_weights, weights_metadata
@@ -16,7 +17,7 @@ from mixcl_auto.networks.backbone import Backbone, Grid
 from mixcl_auto.networks.bias import set_output_bias
 from mixcl_auto.networks.initialise import initialise
 from mixcl_auto.networks.transfer import load_encoder
-from mixcl_auto.records.plan import Plan
+from mixcl_auto.records.plan import MIXCL, SUPERVISED, Plan
 from mixcl_auto.records.run import LoadedWeights
 from mixcl_auto.training.networks import build_network
 
@@ -36,6 +37,7 @@ class Init:
         sha256: of the file.
         source: the pre-training's name, or the file as given.
         without: terms that the pre-training left out.
+        method: of the pre-training; ``unknown`` for weights from elsewhere.
         redraw: 0, or n - 1 for ``scratch-n``, another random initialisation with the same batches: the
             control that
             says how much a redraw alone changes.
@@ -46,6 +48,7 @@ class Init:
     sha256: str | None = None
     source: str = ""
     without: tuple[str, ...] = ()
+    method: Literal["mixcl", "supervised", "unknown"] = "mixcl"
     redraw: int = 0
 
 
@@ -125,7 +128,15 @@ def _find_file(workspace: Workspace, plan_name: str, file: Path) -> Init:
             f"--init {file}: results would be taken for those of the plan's pre-training {file.stem!r}, "
             "which has other weights; rename the file"
         )
-    return Init(file.stem, file, sha256, source=str(file))
+    return Init(file.stem, file, sha256, source=str(file), method=_method_of(file))
+
+
+def _method_of(file: Path) -> Literal["mixcl", "supervised", "unknown"]:
+    """How a file's encoder was pre-trained, where our own metadata tell; at first they named no method."""
+    metadata = weights_metadata(file) if file.suffix == ".safetensors" else {}
+    if not metadata.get("format", "").startswith("mixcl_auto encoder"):
+        return "unknown"
+    return "supervised" if metadata.get("method") == "supervised" else "mixcl"
 
 
 def _find_pretraining(workspace: Workspace, plan_name: str, name: str) -> Init:
@@ -143,8 +154,8 @@ def _find_pretraining(workspace: Workspace, plan_name: str, name: str) -> Init:
     if run.status != "finished":
         raise RunError(
             f"{folder.path}: the pre-training is not finished; run `{_pretrain_command(plan_name, name)}` to "
-            "go on with it (with its --set and --without, if it had any), or start from random weights with "
-            "`--init scratch`"
+            "go on with it (with its --method, --set and --without, if it had any), or start from random "
+            "weights with `--init scratch`"
         )
     if not folder.encoder.is_file():
         raise RunError(
@@ -157,11 +168,13 @@ def _find_pretraining(workspace: Workspace, plan_name: str, name: str) -> Init:
             f"{folder.encoder}: not the file that the pre-training wrote (its SHA-256 is another); restore "
             "it, or remove the folder and pre-train again"
         )
-    return Init(name, folder.encoder, sha256, name, run.plan.pretrain.without)
+    section = run.plan.pretrain
+    return Init(name, folder.encoder, sha256, name, section.without, section.method)
 
 
 def _pretrain_command(plan_name: str, name: str) -> str:
-    return f"mixcl_auto pretrain -p {plan_name}.json" + ("" if name == "mixcl" else f" --name {name}")
+    options = {MIXCL: "", SUPERVISED: f" --method {SUPERVISED}"}
+    return f"mixcl_auto pretrain -p {plan_name}.json" + options.get(name, f" --name {name}")
 
 
 def _compare_recipes(file: Path, metadata: Mapping[str, str], plan: Plan) -> None:

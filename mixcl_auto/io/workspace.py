@@ -3,13 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth")
-"""What tells a weights file from the name of a pre-training."""
-
-
-def init_name(init: str) -> str:
-    """How initial weights are called in paths: as given, or the stem of a weights file."""
-    return Path(init).stem if init.endswith(WEIGHTS_SUFFIXES) else init
+from mixcl_auto.records.experiment import WEIGHTS_SUFFIXES as WEIGHTS_SUFFIXES
+from mixcl_auto.records.experiment import init_name as init_name
 
 
 def fraction_name(fraction: float) -> str:
@@ -47,6 +42,21 @@ class RunFolder:
     def curves(self) -> Path:
         """The log as a picture."""
         return self.path / "progress.png"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that works on the run; what it holds says who that is, or was last."""
+        return self.path / "run.lock"
+
+    @property
+    def output(self) -> Path:
+        """What the commands of ``experiment`` said, one attempt after the other."""
+        return self.path / "run.log"
+
+    @property
+    def failure(self) -> Path:
+        """Why ``experiment`` gave the run up; removed when it is tried again."""
+        return self.path / "failed.json"
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ from mixcl_auto.planning.warnings import (
     window_warnings,
 )
 from mixcl_auto.records.case import RawDataset
+from mixcl_auto.records.experiment import check_experiment
 from mixcl_auto.records.finding import Finding
 from mixcl_auto.records.fingerprint import DatasetFingerprint
 from mixcl_auto.records.inspection import CaseInspection
@@ -133,6 +134,7 @@ def make_plan(
     )
     plan = draft.plan.model_copy(update={"decisions": tuple(draft.decisions.values()), "warnings": warnings})
     checked = Plan.model_validate_json(plan.model_dump_json())
+    check_experiment(checked)
     return Planned(checked, fingerprints, splits)
 
 
@@ -190,6 +192,7 @@ def _settle(
         rules.choose_folds(plan.experiment.folds, [len(split.folds) for split in splits]),
     )
     draft.keep("experiment.fractions", "of each fold's training cases, nested")
+    draft.keep("experiment.inits", "initial weights that are compared")
     by_name = {fingerprint.dataset: fingerprint for fingerprint in fingerprints}
     for split in splits:
         draft.note_split(split, len({case.patient for case in by_name[split.dataset].cases}))
@@ -247,7 +250,8 @@ def _warnings(
         found += label_warnings(dataset, by_name[dataset.name], plan.preprocess.spacing_mm)
     for split in splits:
         target = plan.dataset(split.dataset)
-        found += split_warnings(target, by_name[split.dataset], split, plan.experiment.fractions)
+        fractions = plan.experiment.fractions_of(target.name)
+        found += split_warnings(target, by_name[split.dataset], split, fractions)
     return (*found, *machine_warnings(plan, machine))
 
 

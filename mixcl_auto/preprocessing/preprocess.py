@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixcl_auto.engines.compilation import telling_of_compilation
+from mixcl_auto.engines.engine import Engine, Outcome, Resources
 from mixcl_auto.engines.host_memory import keep_freed_memory
-from mixcl_auto.engines.process_pool import Outcome, run_tasks
+from mixcl_auto.engines.process_pool import run_tasks
 from mixcl_auto.errors import DataError, MixCLError
 from mixcl_auto.io.case_cache import cached_key, case_key, open_case, remove_leftovers, write_case
 from mixcl_auto.io.case_files import image_sha256, label_sha256, read_case_image, read_case_labels
@@ -71,6 +72,8 @@ def preprocess_datasets(
     datasets: Sequence[RawDataset],
     *,
     jobs: int = 1,
+    engine: Engine | None = None,
+    memory_bytes: int = 0,
     progress: Progress | None = None,
 ) -> list[Finding]:
     """Preprocess the planned cases; those whose files and recipe are unchanged are kept as they are.
@@ -80,6 +83,9 @@ def preprocess_datasets(
         plan: names the cases, and the fingerprints with the hashes of their files.
         datasets: where the files lie.
         jobs: processes, each with a case of its own.
+        engine: runs the cases instead of this machine's processes; the workspace's path is then absolute and
+            the same for all of its machines.
+        memory_bytes: that the largest case takes, for the engine; 0 if unknown.
         progress: told of every case.
 
     Returns:
@@ -110,6 +116,8 @@ def preprocess_datasets(
         done=len(tasks) - len(waiting),
         progress=progress,
         initializer=keep_freed_memory,
+        engine=engine,
+        resources=Resources(memory_bytes=memory_bytes),
     )
     failed += [_finding(outcome) for outcome in outcomes if outcome.error is not None]
     return sorted(failed, key=lambda found: (found.dataset, found.case or ""))

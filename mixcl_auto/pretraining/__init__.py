@@ -1,1 +1,1 @@
-"""MixCL pre-training: pairs of patches from the pool, Eq. 2, the encoder file."""
+"""Pre-training, by MixCL or supervised: pairs of patches from the pool, losses, the encoder file."""

@@ -30,6 +30,7 @@ def encoder_metadata(
         "format": "mixcl_auto encoder 1",
         "mixcl_auto": __version__,
         "name": name,
+        "method": plan.pretrain.method,
         "plan_hash": content_hash(plan),
         "spacing_mm": json.dumps(plan.preprocess.spacing_mm),
         "window_hu": json.dumps(plan.preprocess.window_hu),

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from mixcl_auto.distributed.ranks import ALONE, Ranks
 from mixcl_auto.losses.mixcl import MixCLSettings, MixCLTargets, MixCLTerms, mixcl_loss
-from mixcl_auto.networks.mixcl import MixCLNetwork
+from mixcl_auto.networks.mixcl import MixCLNetwork, MixCLOutput
 from mixcl_auto.pretraining.gradient_shares import gradient_shares
 from mixcl_auto.records.plan import PretrainPlan
 from mixcl_auto.training.curves import Panel
@@ -51,9 +52,11 @@ class MixCLObjective:
     Args:
         network: on its device.
         settings: the objective.
+        parallel: what is called for the network's outputs: the network, or its wrapper for several processes.
         device: of the network.
         precision: of the network's forward pass.
         scale: the gradient scaler's, applied to terms whose gradients are measured.
+        ranks: the processes that hold a part of each batch.
     """
 
     def __init__(
@@ -61,12 +64,15 @@ class MixCLObjective:
         network: MixCLNetwork,
         settings: MixCLSettings,
         *,
+        parallel: nn.Module,
         device: torch.device,
         precision: Precision,
         scale: Callable[[Tensor], Tensor],
+        ranks: Ranks = ALONE,
     ) -> None:
         self.network = network
         self.settings = settings
+        self._parallel, self._ranks = parallel, ranks
         self._device, self._precision, self._scale = device, precision, scale
         self._encoder = list(network.backbone.encoder_parameters())
 
@@ -74,10 +80,14 @@ class MixCLObjective:
         """Eq. 2 of a batch, and its row of the log."""
         tensors = batch.tensors
         with autocast(self._device, self._precision):
-            output = self.network(tensors["view_1"], tensors["view_1_prime"], tensors["view_2"])
-        terms = mixcl_loss(**output._asdict(), targets=self._targets(batch), settings=self.settings)
+            output: MixCLOutput = self._parallel(
+                tensors["view_1"], tensors["view_1_prime"], tensors["view_2"]
+            )
+        terms = mixcl_loss(
+            **output._asdict(), targets=self._targets(batch), settings=self.settings, ranks=self._ranks
+        )
         shares = self._shares(terms) if measure_gradients else {}
-        return terms.total, self._row(terms, shares, len(tensors["view_1"]))
+        return terms.total, self._row(terms, shares, len(tensors["view_1"]) * self._ranks.count)
 
     def _targets(self, batch: Batch) -> MixCLTargets:
         tensors = batch.tensors
@@ -104,7 +114,7 @@ class MixCLObjective:
             ),
         }
         present = {name: self._scale(term) for name, (is_on, term) in weighted.items() if is_on}
-        return gradient_shares(present, self._encoder)
+        return gradient_shares(present, self._encoder, self._ranks)
 
     def _row(self, terms: MixCLTerms, shares: dict[str, Tensor], samples: int) -> dict[str, Value]:
         """All columns, empty for terms that are off and for shares that were not measured."""

@@ -48,8 +48,10 @@ class PairSettings:
         foreground_fraction: probability that a patch is centred on a labelled voxel.
         same_image_probability: that P2 comes from P1's scan.
         match_classes: whether P2 is centred on a class of P1's patch where it can be.
-        label_grid: voxels of the level whose embeddings the label loss compares; labels and weights come on
-            it.
+        label_grid: voxels of the grid on which labels and weights come: of the level whose embeddings the
+            label loss compares, or the patch's own.
+        with_targets: whether what only MixCL's loss needs comes too: undistorted patches and weights. No
+            draw depends on it.
         weight_mu: mu of Eq. 7, in the unit of the cached distances.
         weight_epsilon: epsilon of Eq. 7.
         spatial: of the warp, drawn once per patch.
@@ -62,6 +64,7 @@ class PairSettings:
     same_image_probability: float
     match_classes: bool
     label_grid: Index
+    with_targets: bool
     weight_mu: float
     weight_epsilon: float
     spatial: SpatialSettings
@@ -107,7 +110,8 @@ class PairSource:
     def draw(self, generator: np.random.Generator, number: int) -> Sample:
         """One pair with its three views; ``number`` plays no part."""
         settings = self.settings
-        dataset = self.pool[int(generator.choice(len(self.pool), p=self.probabilities))]
+        number_in_pool = int(generator.choice(len(self.pool), p=self.probabilities))
+        dataset = self.pool[number_in_pool]
         first = int(generator.integers(len(dataset.cases)))
         case_1 = dataset.cases[first]
         patch_1 = self._draw_patch(case_1, None, generator)
@@ -115,20 +119,21 @@ class PairSource:
         wanted = patch_1.classes() if settings.match_classes else None
         patch_2 = self._draw_patch(case_2, wanted, generator)
         views = [distort_view(p.image, settings.intensity, generator) for p in (patch_1, patch_1, patch_2)]
-        labels_1, weights_1 = self._on_label_grid(patch_1)
-        labels_2, weights_2 = self._on_label_grid(patch_2)
-        arrays = {
-            "patch_1": patch_1.image[None],
-            "patch_2": patch_2.image[None],
+        arrays: dict[str, NDArray[np.generic]] = {
             "view_1": views[0][None],
             "view_1_prime": views[1][None],
             "view_2": views[2][None],
-            "labels_1": labels_1,
-            "labels_2": labels_2,
-            "weights_1": weights_1,
-            "weights_2": weights_2,
+            "labels_1": reduce_to_grid(patch_1.labels, settings.label_grid),
+            "labels_2": reduce_to_grid(patch_2.labels, settings.label_grid),
         }
-        numbers = {"class_count": dataset.class_count, "voxel_seed": int(generator.integers(LARGEST_SEED))}
+        if settings.with_targets:
+            arrays |= {"patch_1": patch_1.image[None], "patch_2": patch_2.image[None]}
+            arrays |= {"weights_1": self._weights(patch_1), "weights_2": self._weights(patch_2)}
+        numbers = {
+            "dataset": number_in_pool,
+            "class_count": dataset.class_count,
+            "voxel_seed": int(generator.integers(LARGEST_SEED)),
+        }
         cases = tuple(f"{dataset.name}/{case.record.id}" for case in (case_1, case_2))
         return Sample(arrays, cases, numbers)
 
@@ -190,12 +195,11 @@ class PairSource:
         )
         return Patch(to_unit_range(warped, window), patch_labels, distance)
 
-    def _on_label_grid(self, patch: Patch) -> tuple[NDArray[Any], NDArray[np.floating[Any]]]:
-        """Labels and W of Eq. 7 at the voxels that the label loss samples."""
+    def _weights(self, patch: Patch) -> NDArray[np.floating[Any]]:
+        """W of Eq. 7 at the voxels that the label loss samples."""
         settings = self.settings
         distance = reduce_to_grid(patch.distance, settings.label_grid)
-        weights = weight_map(distance, mu=settings.weight_mu, epsilon=settings.weight_epsilon)
-        return reduce_to_grid(patch.labels, settings.label_grid), weights
+        return weight_map(distance, mu=settings.weight_mu, epsilon=settings.weight_epsilon)
 
     def _draw_voxel(
         self, case: CaseReader, wanted: Sequence[int] | None, generator: np.random.Generator

@@ -36,8 +36,22 @@ def open_pool(workspace: Workspace, plan: Plan) -> list[PoolDataset]:
     return pool
 
 
-def pair_source(pool: Sequence[PoolDataset], plan: Plan, label_grid: Index) -> PairSource:
-    """The source of pairs that a plan asks for, with labels and weights on the label level's grid."""
+def planned_pool(plan: Plan) -> list[PoolDataset]:
+    """The datasets to pre-train on without their cases: enough to build a network."""
+    return [PoolDataset(dataset.name, dataset.class_count, ()) for dataset in plan.pool if dataset.cases]
+
+
+def pair_source(
+    pool: Sequence[PoolDataset], plan: Plan, label_grid: Index, *, with_targets: bool = True
+) -> PairSource:
+    """The source of pairs that a plan asks for; for one seed its views are the same for every method.
+
+    Args:
+        pool: with its cases.
+        plan: how pairs are drawn.
+        label_grid: see ``PairSettings``.
+        with_targets: see ``PairSettings``.
+    """
     section = plan.pretrain
     settings = PairSettings(
         patch_size=plan.network.patch_size,
@@ -46,6 +60,7 @@ def pair_source(pool: Sequence[PoolDataset], plan: Plan, label_grid: Index) -> P
         same_image_probability=section.same_image_probability,
         match_classes=section.match_classes,
         label_grid=label_grid,
+        with_targets=with_targets,
         weight_mu=section.weight_mu,
         weight_epsilon=section.weight_epsilon,
         spatial=spatial_settings(section),

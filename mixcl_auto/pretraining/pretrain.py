@@ -1,4 +1,4 @@
-"""MixCL pre-training: from the cached pool to ``encoder.safetensors``."""
+"""Pre-training: from the cached pool to ``encoder.safetensors``, by the method that the plan names."""
 
 import logging
 import re
@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 import torch
 
+from mixcl_auto.distributed.ranks import ALONE, Ranks
 from mixcl_auto.errors import RunError
 from mixcl_auto.io.checkpoints import previous_checkpoint
 from mixcl_auto.io.files import file_sha256, write_text
 from mixcl_auto.io.workspace import PretrainFolder, Workspace
-from mixcl_auto.networks.initialise import initialise
-from mixcl_auto.networks.mixcl import MixCLNetwork
 from mixcl_auto.pretraining.encoder_file import write_encoder
-from mixcl_auto.pretraining.objective import PANELS, MixCLObjective, mixcl_settings
+from mixcl_auto.pretraining.methods import METHODS, PretrainingMethod, planned_method
 from mixcl_auto.pretraining.pairs import PoolDataset
 from mixcl_auto.pretraining.pool import open_pool, pair_source
 from mixcl_auto.progress import Progress, Silent
@@ -23,14 +22,12 @@ from mixcl_auto.training.device import Precision, choose_device, resolve_precisi
 from mixcl_auto.training.earlier_runs import read_run, refuse_other_plan
 from mixcl_auto.training.environment import describe_environment
 from mixcl_auto.training.loop import Job, train
-from mixcl_auto.training.networks import IMAGE_CHANNELS, build_network
 from mixcl_auto.training.state import resume_state, start_state
 
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"(?!scratch)[A-Za-z0-9_][A-Za-z0-9_-]*")
 _SECTIONS = ("preprocess", "network", "pretrain")
-_MUST_BE_FINITE = ("total", "identity", "label", "reconstruction")
 
 
 def pretrain(
@@ -38,10 +35,11 @@ def pretrain(
     plan: Plan,
     plan_name: str,
     *,
-    name: str = "mixcl",
+    name: str | None = None,
     device: str | torch.device | None = None,
     progress: Progress | None = None,
     stop_after: int | None = None,
+    ranks: Ranks = ALONE,
 ) -> PretrainFolder:
     """Pre-train an encoder, or go on with one; a finished run is left as it is.
 
@@ -49,10 +47,11 @@ def pretrain(
         workspace: with the plan's cache.
         plan: with all edits; the seed is ``plan.pretrain.seed``.
         plan_name: stem of the plan's file, which names the results.
-        name: of this pre-training under the plan.
+        name: of this pre-training under the plan; its method's if absent.
         device: as torch spells it; the first GPU, or the CPU, where absent.
-        progress: told of every step.
+        progress: told of every step; of several processes give one to the first alone.
         stop_after: stop cleanly after that many steps of this call, to be resumed by another.
+        ranks: the processes that train together; the first one writes.
 
     Returns:
         The folder; its ``run.json`` says whether the run is finished.
@@ -61,24 +60,25 @@ def pretrain(
         RunError: if the pool or its cache is not there, the folder holds a run of another plan, or training
             can't go on.
     """
-    folder = workspace.pretrain(plan_name, name)
-    if _is_finished(folder, plan, name):
+    folder = find_folder(workspace, plan, plan_name, name)
+    if _is_finished(folder, plan):
         logger.info("%s: already finished", folder.path)
         return folder
     pool = open_pool(workspace, plan)
     chosen = choose_device(device)
     precision = resolve_precision(plan.pretrain.precision, chosen, plan.network.patch_size)
-    network = initialise(lambda: build_mixcl_network(plan), plan.pretrain.seed)
+    method = planned_method(plan, pool)
     record = PretrainRun(
-        name=name,
+        name=folder.path.name,
         plan=plan,
         status="running",
-        environment=describe_environment(chosen, precision, plan.pretrain.threads),
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        environment=describe_environment(chosen, precision, plan.pretrain.threads, ranks.count),
+        parameters=sum(parameter.numel() for parameter in method.network.parameters()),
         iterations=plan.pretrain.total_iterations(sum(len(dataset.cases) for dataset in pool)),
     )
-    if _train(network, pool, record, folder, chosen, precision, progress or Silent(), stop_after):
-        write_encoder(folder.encoder, network.backbone, plan, name=name)
+    done = _train(method, pool, record, folder, chosen, precision, progress or Silent(), stop_after, ranks)
+    if done and ranks.is_first:
+        write_encoder(folder.encoder, method.backbone, plan, name=record.name)
         finished = {"status": "finished", "encoder_sha256": file_sha256(folder.encoder)}
         write_text(folder.run, record.model_copy(update=finished).to_json())
         previous_checkpoint(folder.checkpoint).unlink(missing_ok=True)
@@ -86,7 +86,7 @@ def pretrain(
 
 
 def _train(
-    network: MixCLNetwork,
+    method: PretrainingMethod,
     pool: Sequence[PoolDataset],
     record: PretrainRun,
     folder: PretrainFolder,
@@ -94,50 +94,54 @@ def _train(
     precision: Precision,
     progress: Progress,
     stop_after: int | None,
+    ranks: Ranks,
 ) -> bool:
     """Write the record and run the steps that are left; whether all are done."""
     plan, section = record.plan, record.plan.pretrain
-    state = start_state(network, section, device=device, precision=precision)
-    resume_state(folder.checkpoint, state)
-    write_text(folder.plan, plan.to_json())
-    write_text(folder.run, record.to_json())
+    state = start_state(method.network, section, device=device, precision=precision, ranks=ranks)
+    resume_state(folder.checkpoint, state, ranks)
+    if ranks.is_first:
+        write_text(folder.plan, plan.to_json())
+        write_text(folder.run, record.to_json())
     job = Job(
         description=f"pretrain {record.name}",
-        objective=MixCLObjective(
-            network, mixcl_settings(section), device=device, precision=precision, scale=state.scaler.scale
-        ),
-        source=pair_source(pool, plan, network.backbone.levels[section.label_level].grid),
+        objective=method.objective(state, device=device, precision=precision, ranks=ranks),
+        source=pair_source(pool, plan, method.label_grid, with_targets=method.with_targets),
         plan=plan,
         trainer=section,
         steps=record.iterations,
         folder=folder,
         device=device,
-        panels=PANELS,
-        must_be_finite=_MUST_BE_FINITE,
+        panels=method.panels,
+        must_be_finite=method.must_be_finite,
+        ranks=ranks,
     )
     return train(job, state, progress=progress, stop_after=stop_after)
 
 
-def build_mixcl_network(plan: Plan) -> MixCLNetwork:
-    """The network of Fig. 1, without the parts that no term needs."""
-    section = plan.pretrain
-    return MixCLNetwork(
-        build_network(plan.network, out_channels=IMAGE_CHANNELS),
-        label_level=section.label_level,
-        identity="identity" not in section.without,
-        label="label" not in section.without,
-        reconstruction="reconstruction" not in section.without,
-        recompute_level_0=section.recompute_level_0,
-    )
+def find_folder(workspace: Workspace, plan: Plan, plan_name: str, name: str | None = None) -> PretrainFolder:
+    """The folder of a pre-training, whether or not it has started; see ``pretrain``.
 
-
-def _is_finished(folder: PretrainFolder, plan: Plan, name: str) -> bool:
-    """Whether the folder holds this very run, done; refuses a name that can't be one, and another run."""
+    Raises:
+        RunError: for a name that can't be one, or that says another method than the plan.
+    """
+    method = plan.pretrain.method
+    name = method if name is None else name
     if not _NAME.fullmatch(name):
         raise RunError(
             f"a pre-training can't be called {name!r}: use letters, digits, _ and -, and no name that "
             "begins with 'scratch', which --init takes for random weights"
         )
+    if name in METHODS and name != method:
+        raise RunError(
+            f"a pre-training with the method {method} can't be called {name!r}, which is another method; use "
+            f"--method {name}, or another --name"
+        )
+    return workspace.pretrain(plan_name, name)
+
+
+def _is_finished(folder: PretrainFolder, plan: Plan) -> bool:
+    """Whether the folder holds this very run, done; refuses another run."""
     before = read_run(folder.run, PretrainRun)
     if before is None:
         return False

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -15,8 +16,13 @@ NonNegative = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
 Side = Annotated[int, Field(ge=16, multiple_of=16)]
 Term = Literal["identity", "label", "reconstruction"]
+Method = Literal["mixcl", "supervised"]
+
+SCRATCH, MIXCL, SUPERVISED = "scratch", "mixcl", "supervised"
+"""Initial weights that every plan can have: random ones, and the two methods of pre-training."""
 
 PLAN_VERSION: Literal[1] = 1
 
@@ -142,10 +148,13 @@ class TrainerPlan(Record):
 
 
 class PretrainPlan(TrainerPlan):
-    """MixCL: the objective (Eq. 2-7), the sampling of patches and their augmentation."""
+    """The method, MixCL's objective (Eq. 2-7), the sampling of patches and their augmentation."""
 
     iterations: Positive | None = 1000
     batch_size: Positive = 6
+    method: Method = "mixcl"
+    """``supervised``: segmentation of the pool's own labels on the same batches, the baseline; it has no use
+    for the fields of MixCL's objective."""
     without: tuple[Term, ...] = ()
     """Terms left out, for Table 2."""
     label_weight: NonNegativeFloat = 0.01
@@ -183,6 +192,12 @@ class PretrainPlan(TrainerPlan):
     def _something_is_left_to_learn(self) -> Self:
         if len(set(self.without)) == 3:
             raise ValueError("without names all three terms; leave at least one")
+        return self
+
+    @model_validator(mode="after")
+    def _only_mixcl_has_terms(self) -> Self:
+        if self.without and self.method != "mixcl":
+            raise ValueError(f"without names terms of MixCL's loss; leave it empty for method {self.method}")
         return self
 
     @model_validator(mode="after")
@@ -224,12 +239,43 @@ class InferencePlan(Record):
 
 
 class ExperimentPlan(Record):
-    """The grid that ``report`` expects and ``experiment`` runs."""
+    """The grid that ``report`` expects and ``experiment`` runs: Table 1, and the ablations of Table 2."""
 
-    fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.05, 0.15, 0.5, 1.0)
+    fractions: tuple[Fraction, ...] = (0.05, 0.15, 0.5, 1.0)
     folds: tuple[NonNegative, ...] = (0, 1, 2, 3, 4)
-    inits: tuple[str, ...] = ("scratch", "mixcl")
+    inits: tuple[str, ...] = (SCRATCH, MIXCL)
+    """Initial weights to compare: ``scratch``, ``scratch-2``, ``mixcl``, ``supervised``, an ablation, a
+    pre-training made by hand, or a weights file."""
     seeds: tuple[NonNegative, ...] = (0,)
+    target_fractions: dict[str, tuple[Fraction, ...]] = Field(default_factory=dict)
+    """A target's name to its fractions, instead of ``fractions``."""
+    ablations: dict[str, tuple[Term, ...]] = Field(default={"no_reconstruction": ("reconstruction",)})
+    """A pre-training's name to the terms that it leaves out; the paper's middle row of Table 2."""
+    ablation_fractions: tuple[Fraction, ...] = (0.3,)
+    """Shares of labels of Table 2, for ``scratch``, the ablations and ``mixcl``."""
+    target_ablation_fractions: dict[str, tuple[Fraction, ...]] = Field(default_factory=dict)
+    """A target's name to its fractions in Table 2, instead of ``ablation_fractions``."""
+
+    @model_validator(mode="after")
+    def _ablations_can_be_told_apart(self) -> Self:
+        for name, terms in self.ablations.items():
+            taken = name.lower().startswith(SCRATCH) or name in (MIXCL, SUPERVISED)
+            if taken or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]*", name):
+                raise ValueError(
+                    f"an ablation can't be called {name!r}: use letters, digits, _ and -, and no name that "
+                    f"begins with {SCRATCH!r}, nor {MIXCL!r} or {SUPERVISED!r}, which mean other weights"
+                )
+            if not 0 < len(set(terms)) < 3:
+                raise ValueError(f"ablation {name!r} must leave out one or two of the three terms")
+        return self
+
+    def fractions_of(self, target: str) -> tuple[float, ...]:
+        """Shares of labels of a target in Table 1."""
+        return self.target_fractions.get(target, self.fractions)
+
+    def ablation_fractions_of(self, target: str) -> tuple[float, ...]:
+        """Shares of labels of a target in Table 2."""
+        return self.target_ablation_fractions.get(target, self.ablation_fractions)
 
 
 class Decision(Record):

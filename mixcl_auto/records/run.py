@@ -15,6 +15,8 @@ class Environment(Record):
     device: str
     precision: str
     threads: int
+    processes: int = 1
+    """That trained together."""
 
 
 class LoadedWeights(Record):
@@ -51,6 +53,9 @@ class FinetuneRun(Record):
     """``scratch``, a pre-training's name, or the stem of a weights file."""
     without: tuple[str, ...] = ()
     """Terms that the pre-training behind ``init`` left out, for Table 2."""
+    method: Literal["mixcl", "supervised", "unknown"] = "mixcl"
+    """Of the pre-training behind ``init``; ``unknown`` for weights from elsewhere. Of no meaning for
+    ``scratch``."""
     fraction: float
     fold: int
     seed: int

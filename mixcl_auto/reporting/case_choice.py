@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from mixcl_auto.metrics.averaging import mean_per_case
 from mixcl_auto.reporting.grid import SCRATCH, Grid, ScoredRun
+from mixcl_auto.reporting.roles import inits_by_role
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,14 @@ class CaseChoice:
 def choose_cases(grid: Grid, target: str) -> list[CaseChoice]:
     """Up to three held-out cases of the smallest share of labels at which both arms kept predictions.
 
-    They are the cases of the lowest, the median and the highest difference of Dice, pre-trained minus
-    scratch; where only one arm has predictions, those of its lowest, median and highest Dice.
+    They are the cases of the lowest, the median and the highest difference of Dice, pre-trained (by MixCL, if
+    that arm has some) minus scratch; where only one arm has predictions, those of its lowest, median and
+    highest Dice.
     """
+    roles = inits_by_role(grid)
     for fraction in grid.fractions(target):
         scratch = grid.arm(target, SCRATCH, fraction)
-        for init in (init for init in grid.inits if not init.startswith(SCRATCH)):
+        for init in (*roles["mixcl"], *roles["supervised"], *roles["unknown"]):
             arm = grid.arm(target, init, fraction)
             shared = sorted(scratch.keys() & arm.keys())
             runs = [pair for unit in shared if (pair := _with_predictions(scratch[unit], arm[unit]))]

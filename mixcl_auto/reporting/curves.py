@@ -38,6 +38,15 @@ PRETRAINING_PANELS: tuple[tuple[str, tuple[tuple[str, str], ...], bool], ...] = 
         ),
         False,
     ),
+    (
+        "Segmentation of the pool, a head per dataset",
+        (
+            ("loss", "Dice + cross-entropy"),
+            ("dice_loss", "1 - Dice"),
+            ("cross_entropy", "cross-entropy"),
+        ),
+        False,
+    ),
 )
 _TERM_COLOURS = ("#0072b2", "#d55e00", "#009e73")
 
@@ -70,7 +79,7 @@ def draw_label_efficiency(grid: Grid, target: str, path: Path) -> Path | None:
 
 
 def draw_pretraining(log: Path, path: Path) -> Path | None:
-    """The terms of Eq. 2 over the steps of one pre-training; nothing if its log is not there."""
+    """The terms of one pre-training's loss over its steps; nothing if its log is not there."""
     columns = _columns(log)
     panels = [
         (title, [(name, label) for name, label in series if _known(columns, name)], is_log)

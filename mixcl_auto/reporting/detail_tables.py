@@ -2,7 +2,8 @@
 
 from mixcl_auto.metrics.averaging import Interval
 from mixcl_auto.reporting.arms import difference, organ_figures
-from mixcl_auto.reporting.grid import Figure, Grid
+from mixcl_auto.reporting.grid import SCRATCH, Figure, Grid
+from mixcl_auto.reporting.roles import baseline_pairs, column_titles
 from mixcl_auto.reporting.table_formats import Table, Value, figure_text, percent_text, signed_text
 from mixcl_auto.reporting.tables import difference_data, table_cells
 
@@ -14,35 +15,40 @@ _FIGURES: tuple[tuple[Figure, str, int], ...] = (
 
 
 def difference_table(grid: Grid) -> Table:
-    """Each arm minus scratch with its 95 % interval over runs, where both have runs of one fold and seed."""
+    """Each arm minus scratch, and MixCL minus the supervised baseline, with 95 % intervals over runs.
+
+    Rows are there where both arms have runs of one fold and seed.
+    """
     rows: list[tuple[str, ...]] = []
     data: list[dict[str, Value]] = []
-    arms = [(*cell, init) for cell in table_cells(grid) for init in grid.inits[1:]]
-    for target, fraction, init in arms:
+    pairs = [*((init, SCRATCH) for init in column_titles(grid)), *baseline_pairs(grid)]
+    arms = [(*cell, *pair) for cell in table_cells(grid) for pair in pairs]
+    for target, fraction, init, baseline in arms:
         for figure, title, digits in _FIGURES:
-            compared = difference(grid, target, init, fraction, figure=figure)
+            compared = difference(grid, target, init, fraction, baseline=baseline, figure=figure)
             if not compared.pairs:
                 continue
             mean, interval = signed_text(compared.mean, digits), _interval_text(compared.interval, digits)
-            pairs = f"{compared.pairs}/{compared.expected}"
-            rows.append((target, percent_text(fraction), init, title, mean, interval, pairs))
+            counts = f"{compared.pairs}/{compared.expected}"
+            rows.append((target, percent_text(fraction), init, baseline, title, mean, interval, counts))
             values: dict[str, Value] = {
                 "target": target,
                 "fraction": fraction,
                 "init": init,
+                "baseline": baseline,
                 "figure": figure,
             }
             data.append(values | difference_data("", compared))
     return Table(
         name="differences",
-        title="Differences to training from scratch",
+        title="Differences to training from scratch and to the supervised baseline",
         note="95 % Student-t interval of the paired difference, a training run (fold and seed) being the "
         "unit; it needs two pairs. Where it holds 0, no difference is shown. Folds share training cases, "
         "so the intervals are somewhat too narrow. A lower HD95 is better.",
-        columns=("Target", "Pct.", "Init", "Figure", "Difference", "95 % interval", "Pairs"),
+        columns=("Target", "Pct.", "Init", "Minus", "Figure", "Difference", "95 % interval", "Pairs"),
         rows=tuple(rows),
         data=tuple(data),
-        text_columns=4,
+        text_columns=5,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from mixcl_auto.errors import MixCLError
 from mixcl_auto.io.plans import read_split
@@ -12,29 +12,14 @@ from mixcl_auto.io.runs import read_finetune_run, read_pretrain_run
 from mixcl_auto.io.scores import read_scores
 from mixcl_auto.io.workspace import FinetuneFolder, PretrainFolder, Workspace
 from mixcl_auto.metrics.averaging import mean_over_organs_then_cases
+from mixcl_auto.records.experiment import RunKey as RunKey
+from mixcl_auto.records.experiment import Unit, planned_runs, planned_units
+from mixcl_auto.records.plan import SCRATCH as SCRATCH
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.records.run import FinetuneRun, PretrainRun
 from mixcl_auto.records.score import OrganScore
 
-SCRATCH = "scratch"
 Figure = Literal["dice", "dice_resampled", "hd95_mm", "surface_dice"]
-Unit = tuple[int, int]
-"""Fold and seed: two arms are compared where both have the same."""
-
-
-class RunKey(NamedTuple):
-    """Which fine-tuning."""
-
-    dataset: str
-    init: str
-    fraction: float
-    fold: int
-    seed: int
-
-    @property
-    def unit(self) -> Unit:
-        """Fold and seed."""
-        return self.fold, self.seed
 
 
 @dataclass(frozen=True)
@@ -110,7 +95,7 @@ class Grid:
     def fractions(self, dataset: str) -> tuple[float, ...]:
         """Planned and run label fractions of a target, ascending."""
         found = {key.fraction for key in self.keys if key.dataset == dataset}
-        return tuple(sorted({*self.plan.experiment.fractions, *found}))
+        return tuple(sorted({*self.plan.experiment.fractions_of(dataset), *found}))
 
     @cached_property
     def inits(self) -> tuple[str, ...]:
@@ -126,15 +111,17 @@ class Grid:
 
     @cached_property
     def expected(self) -> tuple[RunKey, ...]:
-        """The plan's experiment: targets x initialisations x fractions x folds x seeds."""
-        experiment = self.plan.experiment
-        return tuple(
-            RunKey(target.name, init, fraction, fold, seed)
-            for target in self.plan.targets
-            for fraction in experiment.fractions
-            for init in experiment.inits
-            for fold, seed in sorted(self._planned_units(target.name))
-        )
+        """The runs of the plan's experiment: Table 1's, and Table 2's once one of its ablations has started.
+
+        Every plan names ablations, and who never asked for Table 2 lacks nothing.
+        """
+        ablated = any(name in self._started_inits for name in self.plan.experiment.ablations)
+        return planned_runs(self.plan, self.fold_counts, "all" if ablated else "1")
+
+    @cached_property
+    def _started_inits(self) -> set[str]:
+        """Initialisations that were pre-trained or fine-tuned from."""
+        return {key.init for key in self.keys} | {started.run.name for started in self.pretrainings}
 
     @cached_property
     def missing(self) -> tuple[RunKey, ...]:
@@ -143,14 +130,8 @@ class Grid:
 
     def expected_units(self, dataset: str, init: str, fraction: float) -> int:
         """How many runs an arm should have: the experiment's, and those beyond it."""
-        return len(self._planned_units(dataset) | self.arm(dataset, init, fraction).keys())
-
-    def _planned_units(self, dataset: str) -> set[Unit]:
-        """The experiment's folds that the target has, with each seed."""
-        experiment = self.plan.experiment
-        count = self.fold_counts.get(dataset)
-        folds = [fold for fold in experiment.folds if count is None or fold < count]
-        return {(fold, seed) for fold in folds for seed in experiment.seeds}
+        planned = planned_units(self.plan, self.fold_counts, dataset)
+        return len({*planned, *self.arm(dataset, init, fraction)})
 
 
 def collect_grid(workspace: Workspace, plan: Plan, plan_name: str) -> Grid:
@@ -161,7 +142,7 @@ def collect_grid(workspace: Workspace, plan: Plan, plan_name: str) -> Grid:
     problems: list[str] = []
     for folder in workspace.finetune_runs(plan_name):
         try:
-            read = _read(folder)
+            read = read_finetuning(folder)
         except MixCLError as problem:
             problems.append(str(problem))
             continue
@@ -198,8 +179,13 @@ def key_of(run: FinetuneRun) -> RunKey:
     return RunKey(run.dataset, run.init, run.fraction, run.fold, run.seed)
 
 
-def _read(folder: FinetuneFolder) -> ScoredRun | UnfinishedRun:
-    """A finished run has scores of every held-out case; whatever else it kept does not matter."""
+def read_finetuning(folder: FinetuneFolder) -> ScoredRun | UnfinishedRun:
+    """A finished run has scores of every held-out case; whatever else it kept does not matter.
+
+    Raises:
+        DataError: if nothing ran in the folder, or its scores are malformed.
+        RunError: if its record is malformed.
+    """
     run = read_finetune_run(folder)
     if not folder.scores.is_file():
         states = {"running": "in training or stopped", "trained": "trained, not scored"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from mixcl_auto.records.plan import Plan
+from mixcl_auto.records.plan import MIXCL, Plan
 from mixcl_auto.reporting.grid import Grid, RunKey
 from mixcl_auto.reporting.table_formats import Table, percent_text
 from mixcl_auto.reporting.tables import TERMS
@@ -29,16 +29,18 @@ def missing_rows(grid: Grid) -> list[MissingRow]:
 
 
 def pretraining_table(grid: Grid) -> Table:
-    """The pre-trainings with their terms."""
+    """The pre-trainings with their methods and what they minimised."""
     rows = []
     for started in grid.pretrainings:
         run, section = started.run, started.run.plan.pretrain
-        terms = ", ".join(term for term in TERMS if term not in section.without)
+        terms = [term for term in TERMS if term not in section.without]
+        if section.method != MIXCL:
+            terms = ["Dice", "cross-entropy"]
         state = "finished" if run.status == "finished" else "in training or stopped"
         counts = (str(run.iterations), str(section.batch_size), f"{run.parameters / 1e6:.1f} M")
-        rows.append((run.name, terms, state, *counts))
-    columns = ("Name", "Terms", "State", "Iterations", "Batch", "Parameters")
-    return _plain("Pre-trainings", columns, rows, names=3)
+        rows.append((run.name, section.method, ", ".join(terms), state, *counts))
+    columns = ("Name", "Method", "Terms", "State", "Iterations", "Batch", "Parameters")
+    return _plain("Pre-trainings", columns, rows, names=4)
 
 
 def environment_table(grid: Grid) -> Table:

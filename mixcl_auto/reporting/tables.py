@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from mixcl_auto.reporting.arms import ArmFigure, Difference, arm_figure, difference
 from mixcl_auto.reporting.grid import SCRATCH, Grid
+from mixcl_auto.reporting.roles import baseline_pairs, column_titles, inits_by_role
 from mixcl_auto.reporting.table_formats import (
     MISSING,
     TICK,
@@ -22,28 +23,36 @@ _COUNTS = "In brackets: how many of the expected runs (folds x seeds) there are.
 
 
 def table_1(grid: Grid) -> Table:
-    """Dice after training from scratch and from each pre-training, per target and share of labels."""
-    others = tuple(init for init in grid.inits if init != SCRATCH)
+    """Dice after training from scratch and from each other start, per target and share of labels.
+
+    Controls come first, then the supervised baseline, MixCL, and MixCL minus the baseline.
+    """
+    titles, pairs = column_titles(grid), baseline_pairs(grid)
     columns = ["Target", "Pct.", "T.F.S."]
-    for init in others:
-        columns += list(_headers(init, others))
+    for title in titles.values():
+        columns += [title, "Diff."]
+    columns += [f"{titles[ours]} - {titles[supervised]}" for ours, supervised in pairs]
     rows, data = [], []
     for target, fraction in table_cells(grid):
         scratch = arm_figure(grid, target, SCRATCH, fraction)
         row = [target, percent_text(fraction), _arm_text(scratch)]
         values: dict[str, Value] = {"target": target, "fraction": fraction, **_arm_data("scratch", scratch)}
-        for init in others:
+        for init in titles:
             arm, compared = arm_figure(grid, target, init, fraction), difference(grid, target, init, fraction)
             row += [_arm_text(arm), _difference_text(compared)]
             values |= {**_arm_data(init, arm), **difference_data(init, compared)}
+        for ours, supervised in pairs:
+            compared = difference(grid, target, ours, fraction, baseline=supervised)
+            row.append(_difference_text(compared))
+            values |= difference_data(f"{ours}_minus_{supervised}", compared)
         rows.append(tuple(row))
         data.append(values)
     return Table(
         name="table1",
         title="Table 1: Dice from scratch (T.F.S.) and from the pre-trained encoder (Ours)",
-        note=f"{_ours_note(others)}Mean over organs, then cases, then runs, on the scans' own grids. "
-        f"{_COUNTS} Diff. compares only the runs that both arms have, before rounding; in brackets, how many "
-        "those are.",
+        note=f"{_arms_note(grid)}Mean over organs, then cases, then runs, on the scans' own grids. "
+        f"{_COUNTS} Diff. is the column before it minus T.F.S. Differences compare only the runs that both "
+        "arms have, before rounding; in brackets, how many those are.",
         columns=tuple(columns),
         rows=tuple(rows),
         data=tuple(data),
@@ -90,9 +99,7 @@ def _ablation_arms(grid: Grid) -> list[tuple[str, tuple[str, ...]]]:
         ((init, without) for init, without in grid.without.items() if without),
         key=lambda arm: (-len(arm[1]), arm[0]),
     )
-    full: list[tuple[str, tuple[str, ...]]] = [
-        (init, ()) for init in grid.inits if not init.startswith(SCRATCH)
-    ]
+    full: list[tuple[str, tuple[str, ...]]] = [(init, ()) for init in inits_by_role(grid)["mixcl"]]
     return [(SCRATCH, TERMS), *(ablations or [("", PAPER_ABLATION)]), *full]
 
 
@@ -106,15 +113,20 @@ def _ablation_cells(grid: Grid) -> list[tuple[str, float]]:
     return list(table_cells(grid))
 
 
-def _headers(init: str, others: tuple[str, ...]) -> tuple[str, str]:
-    if len(others) == 1 and not init.startswith(SCRATCH):
-        return "Ours", "Diff."
-    ours = init if init.startswith(SCRATCH) else f"Ours: {init}"
-    return ours, f"Diff.: {init}"
-
-
-def _ours_note(others: tuple[str, ...]) -> str:
-    return f"Ours is {others[0]}. " if len(others) == 1 else ""
+def _arms_note(grid: Grid) -> str:
+    """What the columns compare."""
+    roles = inits_by_role(grid)
+    sentences = []
+    if roles["random"]:
+        controls = ", ".join(roles["random"])
+        sentences.append(f"Other random weights alone ({controls}) show what a difference by chance is.")
+    if roles["supervised"]:
+        sentences.append(
+            "Supervised: the same encoder, pre-trained by segmentation of the pool on the same batches."
+        )
+    if len(roles["mixcl"]) == 1:
+        sentences.append(f"Ours is {roles['mixcl'][0]}.")
+    return "".join(f"{sentence} " for sentence in sentences)
 
 
 def _arm_text(arm: ArmFigure) -> str:

@@ -8,13 +8,16 @@ from mixcl_auto import __version__
 from mixcl_auto.records.run import Environment
 
 
-def describe_environment(device: torch.device, precision: str, threads: int) -> Environment:
+def describe_environment(
+    device: torch.device, precision: str, threads: int, processes: int = 1
+) -> Environment:
     """Record what a run computes with.
 
     Args:
         device: where the network is.
         precision: as resolved for that device.
-        threads: CPU threads of the process.
+        threads: CPU threads of each process.
+        processes: that train together.
     """
     return Environment(
         mixcl_auto=__version__,
@@ -23,6 +26,7 @@ def describe_environment(device: torch.device, precision: str, threads: int) -> 
         device=f"{device} ({device_name(device)})",
         precision=precision,
         threads=threads,
+        processes=processes,
     )
 
 

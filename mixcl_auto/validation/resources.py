@@ -77,6 +77,13 @@ def fitting_jobs(
     return _fitting_jobs(_needs(plan.preprocess, fingerprints, cached), memory_gb, jobs)
 
 
+def largest_case_bytes(
+    plan: Plan, fingerprints: Sequence[DatasetFingerprint], cached: Container[tuple[str, str]] = ()
+) -> int:
+    """Memory that preprocessing the largest case takes; 0 if none is left."""
+    return max((int(need.memory_bytes) for need in _needs(plan.preprocess, fingerprints, cached)), default=0)
+
+
 def fitting_inspections(image_bytes: Iterable[int], *, memory_gb: float | None, jobs: int) -> int:
     """How many cases can be inspected at once, at most ``jobs`` and at least one.
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from mixcl_auto.finetuning.finetune import patch_source
 from mixcl_auto.io.plans import read_split
 from mixcl_auto.io.workspace import Workspace
+from mixcl_auto.networks.backbone import Backbone
 from mixcl_auto.networks.mixcl import MixCLNetwork
 from mixcl_auto.pretraining.pool import open_pool, pair_source
 from mixcl_auto.records.plan import DatasetPlan, Plan, TrainerPlan
@@ -64,14 +65,14 @@ def pretraining_stage(workspace: Workspace, plan: Plan, device: torch.device) ->
     """
     pool, section = open_pool(workspace, plan), plan.pretrain
     precision = resolve_precision(section.precision, device, plan.network.patch_size)
-    state, objective = start_pretraining(plan, device, precision)
-    network = objective.network
+    method, state, objective = start_pretraining(plan, device, precision)
+    network = method.network
     cases = sum(len(dataset.cases) for dataset in pool)
     return Stage(
         name="pretrain",
         data="the pool",
         cases=cases,
-        source=pair_source(pool, plan, network.backbone.levels[section.label_level].grid),
+        source=pair_source(pool, plan, method.label_grid, with_targets=method.with_targets),
         trainer=section,
         iterations=section.total_iterations(cases),
         state=state,
@@ -79,7 +80,7 @@ def pretraining_stage(workspace: Workspace, plan: Plan, device: torch.device) ->
         device=device,
         precision=precision,
         images=lambda batch: _views(network, batch),
-        outputs=lambda images: _mixcl_outputs(network, images),
+        outputs=lambda images: _pretraining_outputs(network, images),
     )
 
 
@@ -117,18 +118,20 @@ def finish_work(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _views(network: MixCLNetwork, batch: Batch) -> Tensor:
-    """The views that the terms need, as one batch."""
+def _views(network: Backbone | MixCLNetwork, batch: Batch) -> Tensor:
+    """The views that the network sees, as one batch: all three, or of MixCL's those that its terms need."""
     views = ["view_1"]
-    if network.identity or network.reconstruction:
+    if isinstance(network, Backbone) or network.identity or network.reconstruction:
         views.append("view_1_prime")
-    if network.label or network.reconstruction:
+    if isinstance(network, Backbone) or network.label or network.reconstruction:
         views.append("view_2")
     return torch.cat([batch.tensors[view] for view in views])
 
 
-def _mixcl_outputs(network: MixCLNetwork, images: Tensor) -> list[Tensor]:
-    """The decoder's output; without the reconstruction term, the maps that are projected."""
+def _pretraining_outputs(network: Backbone | MixCLNetwork, images: Tensor) -> list[Tensor]:
+    """The decoder's output; of MixCL's without the reconstruction term, the maps that are projected."""
+    if isinstance(network, Backbone):
+        return [network(images)]
     backbone = network.backbone
     maps = backbone.encode(images)
     if network.reconstruction:

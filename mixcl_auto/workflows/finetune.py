@@ -7,13 +7,15 @@ from pathlib import Path
 from mixcl_auto.evaluation.score import score_run
 from mixcl_auto.evaluation.summary import summarise_run
 from mixcl_auto.finetuning.finetune import finetune as train
+from mixcl_auto.finetuning.initial_weights import find_init
 from mixcl_auto.inference.predict import predict_held_out
+from mixcl_auto.io.plans import read_split
 from mixcl_auto.io.scores import read_scores
 from mixcl_auto.io.workspace import FinetuneFolder
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.score import OrganScore
-from mixcl_auto.workflows.data_parallel import training_ranks
-from mixcl_auto.workflows.inputs import Folder, choose_target, open_project, refuse_idle_edits
+from mixcl_auto.workflows.data_parallel import group_lock, training_ranks
+from mixcl_auto.workflows.inputs import Folder, Project, choose_target, open_project, refuse_idle_edits
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ def finetune(
     edits: Iterable[str] = (),
     device: str | None = None,
     progress: Progress | None = None,
+    patience_s: float = 0.0,
 ) -> FinetuneSummary:
     """Fine-tune, predict the held-out cases, score them; resumes a stopped run, leaves a finished one.
 
@@ -66,32 +69,45 @@ def finetune(
         edits: ``section.key=value``, applied to the run's copy of the plan.
         device: such as ``cpu`` or ``cuda:1``; a GPU if there is one, if absent.
         progress: told of every step and case.
+        patience_s: how long to wait for another process that works on the same run.
 
     Raises:
         PlanError: if the plan, an edit, the dataset, the fold or the fraction can't be used.
-        RunError: if there is no such pre-training, no cache, or the folder holds a run of another plan.
+        RunError: if there is no such pre-training, no cache, the folder holds a run of another plan, or
+            another process works on it.
         WeightsError: if the weights do not fit the network.
     """
     edits = list(edits)
     refuse_idle_edits(edits, "finetune", ("preprocess", "network", "finetune", "inference"))
     project = open_project(workspace, plan, edits)
-    target = choose_target(project.plan, dataset)
-    with training_ranks(device) as (ranks, chosen):
-        folder = train(
-            project.workspace,
-            project.plan,
-            project.plan_name,
-            dataset=target.name,
-            fold=fold,
-            fraction=fraction,
-            init=str(init),
-            device=chosen,
-            progress=progress if ranks.is_first else None,
-            ranks=ranks,
-        )
-    if not ranks.is_first:
-        return FinetuneSummary(folder, ())
-    if not folder.scores.is_file():
-        predict_held_out(project.workspace, project.plan_name, folder, progress=progress, device=chosen)
-        score_run(project.workspace, project.plan_name, folder, progress=progress)
+    target = choose_target(project.plan, dataset).name
+    folder = _find_folder(project, target, fold, fraction, str(init))
+    with group_lock(folder, patience_s):
+        with training_ranks(device) as (ranks, chosen):
+            train(
+                project.workspace,
+                project.plan,
+                project.plan_name,
+                dataset=target,
+                fold=fold,
+                fraction=fraction,
+                init=str(init),
+                device=chosen,
+                progress=progress if ranks.is_first else None,
+                ranks=ranks,
+            )
+        if not ranks.is_first:
+            return FinetuneSummary(folder, ())
+        if not folder.scores.is_file():
+            predict_held_out(project.workspace, project.plan_name, folder, progress=progress, device=chosen)
+            score_run(project.workspace, project.plan_name, folder, progress=progress)
     return FinetuneSummary(folder, tuple(read_scores(folder.scores)))
+
+
+def _find_folder(project: Project, dataset: str, fold: int, fraction: float, init: str) -> FinetuneFolder:
+    """The run's folder; what was mistyped is refused before the folder is made for its lock."""
+    read_split(project.workspace, project.plan.dataset(dataset)).training_cases(fold, fraction)
+    name = find_init(project.workspace, project.plan_name, init).name
+    return project.workspace.finetune(
+        project.plan_name, dataset, name, fraction, fold, project.plan.finetune.seed
+    )

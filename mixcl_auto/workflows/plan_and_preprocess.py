@@ -2,12 +2,16 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from mixcl_auto.engines.cores import available_cores
+from mixcl_auto.engines.engine import Engine
+from mixcl_auto.engines.open_engine import EngineName, check_engine
+from mixcl_auto.engines.shared_folder import check_shared
 from mixcl_auto.errors import DataError, PlanError
 from mixcl_auto.io.files import check_writable, write_text
 from mixcl_auto.io.inspection import inspect_datasets
@@ -19,9 +23,8 @@ from mixcl_auto.preprocessing.preprocess import cached_cases, preprocess_dataset
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.case import RawDataset
 from mixcl_auto.records.finding import Finding
-from mixcl_auto.records.machine import Machine
 from mixcl_auto.records.plan import Plan
-from mixcl_auto.validation.resources import fitting_jobs, resource_findings
+from mixcl_auto.validation.resources import fitting_jobs, largest_case_bytes, resource_findings
 from mixcl_auto.validation.validate import invalid_cases, judge
 from mixcl_auto.workflows.inputs import Folder, is_plain_name, link_raw_data, open_workspace
 from mixcl_auto.workflows.step_memory import step_measure
@@ -59,6 +62,8 @@ def plan_and_preprocess(
     memory_gb: float | None = None,
     edits: Iterable[str] = (),
     jobs: int | None = None,
+    engine: EngineName = "local",
+    address: str | None = None,
     plan_only: bool = False,
     skip_invalid: bool = False,
     on_findings: Callable[[Sequence[Finding]], None] | None = None,
@@ -80,6 +85,9 @@ def plan_and_preprocess(
         memory_gb: of the device to plan for; that of the smallest GPU, or of this machine, if absent.
         edits: ``section.key=value``, applied to the plan.
         jobs: cases at once; as many as cores and memory allow if absent.
+        engine: what preprocesses: ``local``, processes of this machine, or ``ray``.
+        address: of a running Ray cluster whose machines share the workspace, ``host:port`` or ``auto``; a Ray
+            of this machine alone if absent.
         plan_only: leave the cache as it is.
         skip_invalid: leave cases with errors out instead of stopping; the plan says so.
         on_findings: told of the checks' findings, before an error stops the work.
@@ -90,57 +98,114 @@ def plan_and_preprocess(
         DataError: if the raw data have errors (unless of cases that are left out), can't be linked, or if the
             machine can't preprocess them.
         PlanError: if a wish, an edit or the name can't be used.
+        RunError: if the engine can't be opened, or if one of its machines does not share the workspace.
     """
     if not is_plain_name(name):
         raise PlanError(f"a plan can't be called {name!r}: use letters, digits, - and _")
     edits = list(edits)
     check_wishes(preset, edits, spacing=spacing, window=window, memory_gb=memory_gb)  # before data are read
-    space, machine, names = open_workspace(workspace), describe_machine(), list(datasets)
+    check_engine(engine, address)
+    space, machine, names = _opened(workspace, engine), describe_machine(), list(datasets)
     check_writable(space.root)
-    if raw_data is not None:
-        link_raw_data(space, raw_data, names)
-    read, findings = read_datasets(space, names)
-    chosen = resolve_roles(read, pretrain=pretrain, target=target)
-    inspections = inspect_datasets(chosen, jobs=jobs or inspection_jobs(chosen), progress=progress)
-    findings += judge(chosen, inspections)
-    write_text(space.validation, findings_json(findings, chosen))
-    if on_findings is not None:
-        on_findings(findings)
-    left_out = invalid_cases(findings) if skip_invalid else {}
-    refuse_errors(space, [found for found in findings if (found.dataset, found.case) not in left_out])
-    planned = make_plan(
-        preset,
-        chosen,
-        inspections,
-        machine,
-        spacing=spacing,
-        window=window,
-        edits=edits,
-        left_out=left_out,
-        memory_gb=memory_gb,
-        measure=step_measure(progress),
-        findings=findings,
-    )
-    path, kept = space.plan(name), save_planned(space, name, planned)
-    if kept is not None:
-        logger.info("another plan was there; it is kept as %s", kept)
-    if on_plan is not None:
-        on_plan(planned.plan)
-    resources, jobs = judge_resources(space, planned, chosen, machine, jobs)
-    findings += resources
-    if resources:
+    with _workers(space, "local" if plan_only else engine, jobs=jobs, address=address) as workers:
+        if raw_data is not None:
+            link_raw_data(space, raw_data, names)
+        read, findings = read_datasets(space, names)
+        chosen = resolve_roles(read, pretrain=pretrain, target=target)
+        inspections = inspect_datasets(chosen, jobs=jobs or inspection_jobs(chosen), progress=progress)
+        findings += judge(chosen, inspections)
         write_text(space.validation, findings_json(findings, chosen))
         if on_findings is not None:
-            on_findings(resources)
-    if plan_only:
-        return Preparation(planned.plan, path, kept, tuple(findings), ())
-    refuse_hopeless(path, resources)
-    failures = preprocess_datasets(space, planned.plan, chosen, jobs=jobs, progress=progress)
-    return Preparation(planned.plan, path, kept, tuple(findings), tuple(failures))
+            on_findings(findings)
+        left_out = invalid_cases(findings) if skip_invalid else {}
+        refuse_errors(space, [found for found in findings if (found.dataset, found.case) not in left_out])
+        planned = make_plan(
+            preset,
+            chosen,
+            inspections,
+            machine,
+            spacing=spacing,
+            window=window,
+            edits=edits,
+            left_out=left_out,
+            memory_gb=memory_gb,
+            measure=step_measure(progress),
+            findings=findings,
+        )
+        path, kept = space.plan(name), save_planned(space, name, planned)
+        if kept is not None:
+            logger.info("another plan was there; it is kept as %s", kept)
+        if on_plan is not None:
+            on_plan(planned.plan)
+        memory = machine.memory_gb if address is None else None
+        resources, jobs = judge_resources(space, planned, chosen, memory, jobs if workers is None else 1)
+        findings += resources
+        if resources:
+            write_text(space.validation, findings_json(findings, chosen))
+            if on_findings is not None:
+                on_findings(resources)
+        if plan_only:
+            return Preparation(planned.plan, path, kept, tuple(findings), ())
+        refuse_hopeless(path, resources)
+        failures = _fill_cache(space, planned, chosen, jobs, workers, progress)
+        return Preparation(planned.plan, path, kept, tuple(findings), tuple(failures))
+
+
+def _opened(workspace: Folder, engine: EngineName) -> Workspace:
+    """The workspace; for tasks on other machines by its absolute path."""
+    space = open_workspace(workspace)
+    return space if engine == "local" else Workspace(space.root.absolute())
+
+
+@contextmanager
+def _workers(
+    workspace: Workspace, engine: EngineName, *, jobs: int | None, address: str | None
+) -> Iterator[Engine | None]:
+    """What runs the cases if not this machine's processes; opened first, since it may be out of reach.
+
+    Raises:
+        RunError: if it can't be opened, or if a machine of it does not share the workspace.
+    """
+    if engine == "local":
+        yield None
+        return
+    from mixcl_auto.engines.ray_engine import RayEngine
+
+    with RayEngine(address, available_cores() if address is None else None, jobs=jobs) as workers:
+        check_shared(workers, workspace.root)
+        yield workers
+
+
+def _fill_cache(
+    workspace: Workspace,
+    planned: Planned,
+    datasets: Sequence[RawDataset],
+    jobs: int,
+    workers: Engine | None,
+    progress: Progress | None,
+) -> list[Finding]:
+    """Preprocess here, or on the engine's machines, where every case may take as much as the largest."""
+    plan = planned.plan
+    if workers is None:
+        return preprocess_datasets(workspace, plan, datasets, jobs=jobs, progress=progress)
+    largest = largest_case_bytes(plan, planned.fingerprints, cached_cases(workspace, plan, datasets))
+    return preprocess_datasets(
+        workspace,
+        plan,
+        datasets,
+        jobs=available_cores(),
+        engine=workers,
+        memory_bytes=largest,
+        progress=progress,
+    )
 
 
 def judge_resources(
-    workspace: Workspace, planned: Planned, datasets: Sequence[RawDataset], machine: Machine, jobs: int | None
+    workspace: Workspace,
+    planned: Planned,
+    datasets: Sequence[RawDataset],
+    memory_gb: float | None,
+    jobs: int | None,
 ) -> tuple[list[Finding], int]:
     """What speaks against preprocessing here, and how many cases to preprocess at once.
 
@@ -148,12 +213,12 @@ def judge_resources(
         workspace: on the disk that gets the cache.
         planned: what to preprocess.
         datasets: where the files lie.
-        machine: its memory.
+        memory_gb: of each machine that preprocesses, in GiB; not judged where it is not known.
         jobs: as the user wants; as many as cores and memory allow, if absent.
     """
     plan, fingerprints = planned.plan, planned.fingerprints
     cached = cached_cases(workspace, plan, datasets)
-    cores, memory_gb = available_cores(), machine.memory_gb
+    cores = available_cores()
     if jobs is None:
         jobs = fitting_jobs(plan, fingerprints, memory_gb=memory_gb, jobs=cores, cached=cached)
         if jobs < cores:

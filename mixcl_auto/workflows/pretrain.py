@@ -5,9 +5,11 @@ from pathlib import Path
 
 from mixcl_auto.errors import RunError
 from mixcl_auto.io.workspace import PretrainFolder
+from mixcl_auto.pretraining.pretrain import find_folder
 from mixcl_auto.pretraining.pretrain import pretrain as train
 from mixcl_auto.progress import Progress
-from mixcl_auto.records.plan import Plan, Term
+from mixcl_auto.records.plan import Method, Plan, Term
+from mixcl_auto.workflows.data_parallel import group_lock, training_ranks
 from mixcl_auto.workflows.inputs import Folder, open_project, refuse_idle_edits
 
 
@@ -15,50 +17,74 @@ def pretrain(
     workspace: Folder = ".",
     *,
     plan: str | Path | None = None,
-    name: str = "mixcl",
+    name: str | None = None,
+    method: Method | None = None,
     without: Iterable[Term] = (),
     edits: Iterable[str] = (),
     device: str | None = None,
     progress: Progress | None = None,
     stop_after: int | None = None,
+    patience_s: float = 0.0,
 ) -> PretrainFolder:
     """Pre-train the encoder on the plan's pool; resumes a stopped run, leaves a finished one.
+
+    Under ``torchrun`` the processes train together, each on its part of every batch.
 
     Args:
         workspace: the folder of the project.
         plan: a path, or the name of a file under ``plans/``; ``plan.json`` if absent.
-        name: what ``init`` calls this pre-training.
+        name: what ``init`` calls this pre-training; its method's name if absent.
+        method: ``mixcl``, or ``supervised``, the baseline on the same batches; the plan's if absent.
         without: terms of Eq. 2 to leave out.
         edits: ``section.key=value``, applied to the run's copy of the plan.
         device: such as ``cpu`` or ``cuda:1``; a GPU if there is one, if absent.
         progress: told of every step.
         stop_after: stop cleanly after that many steps, to be resumed later.
+        patience_s: how long to wait for another process that works on the same run.
 
     Raises:
         PlanError: if the plan or an edit is malformed.
-        RunError: if the name can't be used, the cache is missing, or the folder holds a run of another plan.
+        RunError: if the name can't be used, the cache is missing, the folder holds a run of another plan, or
+            another process works on it.
     """
     edits = list(edits)
     refuse_idle_edits(edits, "pretrain", ("preprocess", "network", "pretrain"))
     project = open_project(workspace, plan, edits)
-    return train(
-        project.workspace,
-        leave_out(project.plan, without),
-        project.plan_name,
-        name=name,
-        device=device,
-        progress=progress,
-        stop_after=stop_after,
-    )
+    used = leave_out(use_method(project.plan, method), without)
+    folder = find_folder(project.workspace, used, project.plan_name, name)
+    with group_lock(folder, patience_s), training_ranks(device) as (ranks, chosen):
+        return train(
+            project.workspace,
+            used,
+            project.plan_name,
+            name=name,
+            device=chosen,
+            progress=progress if ranks.is_first else None,
+            stop_after=stop_after,
+            ranks=ranks,
+        )
+
+
+def use_method(plan: Plan, method: Method | None) -> Plan:
+    """The plan with another method of pre-training, where one is given."""
+    if method is None:
+        return plan
+    section = plan.pretrain.model_copy(update={"method": method})
+    return plan.model_copy(update={"pretrain": section})
 
 
 def leave_out(plan: Plan, without: Iterable[Term]) -> Plan:
     """The plan without these terms, beside those that it leaves out already.
 
     Raises:
-        RunError: if no term is left.
+        RunError: if no term is left, or the plan's method has no terms.
     """
     terms = tuple(sorted({*plan.pretrain.without, *without}))
+    if terms and plan.pretrain.method != "mixcl":
+        raise RunError(
+            f"--without and pretrain.without leave out terms of MixCL's loss, and the method "
+            f"{plan.pretrain.method} has none: drop {', '.join(terms)}, or use --method mixcl"
+        )
     if len(terms) == 3:
         raise RunError("--without names all three terms; leave at least one")
     section = plan.pretrain.model_copy(update={"without": terms})

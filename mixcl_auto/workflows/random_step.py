@@ -8,8 +8,8 @@ from torch import Tensor
 from mixcl_auto.engines.host_memory import keep_freed_memory
 from mixcl_auto.finetuning.objective import SegmentationObjective
 from mixcl_auto.networks.initialise import initialise
-from mixcl_auto.pretraining.objective import MixCLObjective, mixcl_settings
-from mixcl_auto.pretraining.pretrain import build_mixcl_network
+from mixcl_auto.pretraining.methods import PretrainingMethod, planned_method
+from mixcl_auto.pretraining.pool import planned_pool
 from mixcl_auto.records.plan import DatasetPlan, Plan, TrainerPlan
 from mixcl_auto.training.device import Precision, limited_threads, resolve_precision
 from mixcl_auto.training.loop import Objective, take_step
@@ -47,16 +47,23 @@ def _precision(trainer: TrainerPlan, device: torch.device, plan: Plan) -> Precis
     return resolve_precision(wanted, device, plan.network.patch_size)
 
 
-def random_pairs(plan: Plan, batch_size: int, label_grid: Index) -> Batch:
-    """Noise in the form of what a ``PairSource`` draws, with as many classes as the pool has at most."""
-    classes = _most_classes(plan.pool)
-    images = ("patch_1", "patch_2", "view_1", "view_1_prime", "view_2")
+def random_pairs(plan: Plan, batch_size: int, label_grid: Index, *, with_targets: bool = True) -> Batch:
+    """Noise in the form of what a ``PairSource`` draws, from the pool's dataset of most classes."""
+    class_counts = [dataset.class_count for dataset in planned_pool(plan)] or [2]
+    classes = max(class_counts)
+    patches = ("patch_1", "patch_2") if with_targets else ()
+    images = (*patches, "view_1", "view_1_prime", "view_2")
     shape = (batch_size, IMAGE_CHANNELS, *plan.network.patch_size)
     tensors = {name: torch.rand(shape) for name in images}
     for view in ("1", "2"):
         tensors[f"labels_{view}"] = _random_labels(classes, (batch_size, *label_grid))
-        tensors[f"weights_{view}"] = torch.rand(batch_size, *label_grid)
-    numbers = {"class_count": [classes] * batch_size, "voxel_seed": list(range(batch_size))}
+        if with_targets:
+            tensors[f"weights_{view}"] = torch.rand(batch_size, *label_grid)
+    numbers = {
+        "dataset": [class_counts.index(classes)] * batch_size,
+        "class_count": [classes] * batch_size,
+        "voxel_seed": list(range(batch_size)),
+    }
     return Batch(tensors, (), numbers)
 
 
@@ -72,15 +79,11 @@ def random_patches(plan: Plan, batch_size: int) -> Batch:
 
 def start_pretraining(
     plan: Plan, device: torch.device, precision: Precision
-) -> tuple[TrainingState, MixCLObjective]:
+) -> tuple[PretrainingMethod, TrainingState, Objective]:
     """A plan's pre-training before its first step."""
-    section = plan.pretrain
-    network = initialise(lambda: build_mixcl_network(plan), section.seed)
-    state = start_state(network, section, device=device, precision=precision)
-    objective = MixCLObjective(
-        network, mixcl_settings(section), device=device, precision=precision, scale=state.scaler.scale
-    )
-    return state, objective
+    method = planned_method(plan, planned_pool(plan))
+    state = start_state(method.network, plan.pretrain, device=device, precision=precision)
+    return method, state, method.objective(state, device=device, precision=precision)
 
 
 def start_finetuning(
@@ -96,9 +99,9 @@ def start_finetuning(
 def _pretraining(
     plan: Plan, batch_size: int, device: torch.device, precision: Precision
 ) -> tuple[TrainingState, Objective, Batch]:
-    state, objective = start_pretraining(plan, device, precision)
-    grid = objective.network.backbone.levels[plan.pretrain.label_level].grid
-    return state, objective, random_pairs(plan, batch_size, grid).to(device)
+    method, state, objective = start_pretraining(plan, device, precision)
+    batch = random_pairs(plan, batch_size, method.label_grid, with_targets=method.with_targets)
+    return state, objective, batch.to(device)
 
 
 def _finetuning(

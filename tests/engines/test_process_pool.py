@@ -6,9 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import is_alive, wait_until
 
+from mixcl_auto.engines.engine import Engine, Resources
 from mixcl_auto.engines.process_pool import Outcome, run_tasks
-from mixcl_auto.errors import DataError
+from mixcl_auto.errors import DataError, RunError
 
 
 def square(number):
@@ -159,13 +161,6 @@ def report_itself_and_wait(folder):
     time.sleep(600)
 
 
-def is_alive(process):
-    try:
-        return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-
-
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 def test_workers_end_when_their_parent_is_killed(tmp_path):
     code = (
@@ -173,7 +168,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
         "from test_process_pool import report_itself_and_wait; "
         "list(run_tasks(report_itself_and_wait, [Path(sys.argv[1])] * 2, jobs=2))"
     )
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[:2]))}
     parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=environment)
     try:
         wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
@@ -184,14 +179,48 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
     wait_until(lambda: not any(map(is_alive, workers)))
 
 
-def wait_until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen within a minute"
-        time.sleep(0.05)
-
-
 def test_ctrl_c_is_left_to_the_parent_from_a_workers_first_moment():
     """A worker that it met while still importing would print its traceback."""
     assert all(outcome.value for outcome in run_tasks(ctrl_c_is_blocked, range(3), jobs=2))
     assert not ctrl_c_is_blocked(None)
+
+
+class Backwards(Engine):
+    """Runs the task that came last, when asked for a result."""
+
+    def __init__(self, loses=False):
+        self.queue, self.most, self.loses = [], 0, loses
+
+    def submit(self, task, resources):
+        assert resources == Resources(cpus=3)
+        self.queue.append(task)
+        self.most = max(self.most, len(self.queue))
+
+    def wait(self, seconds=None):
+        if self.loses:
+            return None
+        task = self.queue.pop()
+        try:
+            return Outcome(task, value=task.run())
+        except DataError as error:
+            return Outcome(task, error=error)
+
+    def capacity(self, resources):
+        return 2
+
+
+def test_an_engine_runs_the_tasks_and_gets_few_at_once():
+    engine, recorder = Backwards(), Recorder()
+    options = {"engine": engine, "resources": Resources(cpus=3), "progress": recorder}
+    found = list(run_tasks(square, range(6), jobs=1, name=lambda n: f"n{n}", **options))
+    assert [outcome.task for outcome in found] == [3, 4, 5, 2, 1, 0]
+    assert [outcome.value for outcome in found] == [None, 16, 25, 4, 1, 0]
+    assert str(found[0].error) == "case 3: three is no number; remove it"
+    assert engine.most == 4
+    assert recorder.events[1:3] == [("advance", "n3"), ("advance", "n4")]
+    assert list(run_tasks(square, [], jobs=1, engine=engine)) == []
+
+
+def test_tasks_that_an_engine_loses_are_an_error():
+    with pytest.raises(RunError, match="2 tasks were lost: the engine was closed while they ran"):
+        list(run_tasks(square, [1, 2], jobs=1, engine=Backwards(loses=True), resources=Resources(cpus=3)))

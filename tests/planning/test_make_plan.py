@@ -190,6 +190,16 @@ def test_fractions_that_give_the_same_cases_are_warned_of(plan):
     assert "T: some fractions give the same number of training cases (0.05 is 1, 0.1 is 1, 1 is" in text
 
 
+def test_a_target_with_shares_of_its_own_is_warned_of_those_alone(plan):
+    edits = ["experiment.fractions=[0.05, 0.1]", 'experiment.target_fractions={"T":[0.5, 1.0]}']
+    assert "some fractions give the same number" not in warnings(plan(edits=edits))
+
+
+def test_shares_of_labels_of_an_unknown_target_are_refused(plan):
+    with pytest.raises(PlanError, match=r"experiment\.target_fractions: U is no target of the plan"):
+        plan(edits=['experiment.target_fractions={"U":[0.5]}'])
+
+
 def test_a_target_of_one_patient_is_refused(make):
     target = [make.dataset("T", "target", "a")]
     with pytest.raises(PlanError, match="T: a target needs at least 2 patients"):

@@ -17,7 +17,8 @@ from mixcl_auto.io.files import file_sha256
 from mixcl_auto.io.runs import read_pretrain_run
 from mixcl_auto.io.workspace import PretrainFolder, Workspace
 from mixcl_auto.networks.initialise import initialise
-from mixcl_auto.pretraining.pretrain import build_mixcl_network, pretrain
+from mixcl_auto.pretraining.mixcl import build_mixcl_network
+from mixcl_auto.pretraining.pretrain import pretrain
 from mixcl_auto.records.plan import Plan
 
 Cached = tuple[Workspace, Plan]

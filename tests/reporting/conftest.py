@@ -78,6 +78,7 @@ class Lab:
         *,
         seed=0,
         without=(),
+        method="mixcl",
         dataset="Target_1",
         status="finished",
         scored=True,
@@ -90,6 +91,7 @@ class Lab:
             dataset=dataset,
             init=init,
             without=without,
+            method=method,
             fraction=fraction,
             fold=fold,
             seed=seed,
@@ -112,10 +114,10 @@ class Lab:
             write_text(folder.log, "\n".join(["step,loss", *rows]) + "\n")
         return folder
 
-    def pretrain(self, name="mixcl", without=(), log=False):
+    def pretrain(self, name="mixcl", without=(), log=False, method="mixcl"):
         """A finished pre-training."""
         folder = self.workspace.pretrain("plan", name)
-        section = self.plan.pretrain.model_copy(update={"without": without})
+        section = self.plan.pretrain.model_copy(update={"without": without, "method": method})
         run = PretrainRun(
             name=name,
             plan=self.plan.model_copy(update={"pretrain": section}),

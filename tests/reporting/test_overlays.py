@@ -66,6 +66,16 @@ def test_cases_are_ranked_by_the_difference_at_the_smallest_share_that_both_arms
     assert [run.key.init for run in chosen[0].runs] == ["scratch", "mixcl"]
 
 
+def test_mixcl_is_shown_before_the_supervised_baseline_and_never_a_control(make_lab):
+    lab = make_lab(inits=("scratch", "scratch-2", "supervised", "mixcl"), fractions=(1.0,))
+    arms = [("scratch", 0, "mixcl"), ("scratch-2", 0, "mixcl"), ("supervised", 0, "supervised")]
+    for init, fold, method in arms:
+        with_files(lab.finetune(init, 1.0, fold, 0.5, method=method))
+    assert [run.key.init for run in choose(lab)[0].runs] == ["scratch", "supervised"]
+    with_files(lab.finetune("mixcl", 1.0, 0, 0.5))
+    assert [run.key.init for run in choose(lab)[0].runs] == ["scratch", "mixcl"]
+
+
 def test_runs_without_their_predictions_are_not_shown(make_lab):
     lab = make_lab()
     with_files(lab.finetune("scratch", 1.0, 0, 0.5), cases=("a",))

@@ -94,3 +94,18 @@ def test_the_headline_is_the_mean_over_organs_then_cases(make_lab):
     run = collect(lab).finished[0]
     assert run.headline() == pytest.approx(0.55)
     assert run.headline("hd95_mm") == pytest.approx((3.0 + 6.0) / 2)
+
+
+def test_table_2_is_expected_once_one_of_its_ablations_has_started(make_lab):
+    lab = make_lab(folds=(0,), ablations={"no_recon": ("reconstruction",)}, ablation_fractions=(0.3,))
+    assert {key.fraction for key in collect(lab).expected} == {0.05, 1.0}
+    lab.pretrain("no_recon", without=("reconstruction",))
+    assert [key for key in collect(lab).expected if key.fraction == 0.3] == [
+        RunKey("Target_1", init, 0.3, 0, 0) for init in ("scratch", "no_recon", "mixcl")
+    ]
+
+
+def test_a_target_may_have_shares_of_labels_of_its_own(make_lab):
+    grid = collect(make_lab(folds=(0,), inits=("scratch",), target_fractions={"Target_1": (0.5,)}))
+    assert grid.expected == (RunKey("Target_1", "scratch", 0.5, 0, 0),)
+    assert grid.fractions("Target_1") == (0.5,)

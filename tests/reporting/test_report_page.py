@@ -130,6 +130,27 @@ def test_a_finished_grid_says_so(make_lab):
     assert folder.figure("finetuning_Target_1.svg").is_file()
 
 
+def test_a_page_with_the_baseline_and_a_control_shows_both(make_lab):
+    inits = ("scratch", "supervised", "scratch-2", "mixcl")
+    lab = make_lab(fractions=(1.0,), folds=(0,), inits=inits)
+    labels = add_scans(lab)
+    for init in inits:
+        method = "supervised" if init == "supervised" else "mixcl"
+        folder = lab.finetune(init, 1.0, 0, 0.5, method=method, log=True)
+        for case in ("a", "b"):
+            write_labels(folder.prediction(case), labels, GEOMETRY)
+    lab.pretrain("mixcl", log=True)
+    pretrained = lab.pretrain("supervised", method="supervised")
+    rows = [f"{step},{1 / step + 0.3},{1 / step},0.3" for step in range(1, 20)]
+    pretrained.log.write_text("\n".join(["step,loss,dice_loss,cross_entropy", *rows]) + "\n")
+    folder, page = report(lab)
+    for words in ("Ours - Supervised", "scratch-2", "supervised Dice, cross-entropy finished 1000"):
+        assert words in page.text
+    assert folder.figure("pretraining_supervised.svg").is_file()
+    drawn = folder.figure("label_efficiency_Target_1.svg").read_text()
+    assert all(f"<!-- {init} -->" in drawn for init in inits)
+
+
 def test_all_scores_are_in_one_table(unfinished_lab):
     folder, _ = report(unfinished_lab)
     with folder.scores.open(newline="") as file:

@@ -7,6 +7,7 @@ import pytest
 from mixcl_auto.reporting.arms import arm_figure, difference
 from mixcl_auto.reporting.detail_tables import difference_table, organ_table
 from mixcl_auto.reporting.grid import collect_grid
+from mixcl_auto.reporting.roles import role_of
 from mixcl_auto.reporting.tables import table_1, table_2
 
 
@@ -72,17 +73,97 @@ def test_every_pretraining_and_control_has_its_columns(make_lab):
         lab.finetune(init, 1.0, 0, dice)
     table = table_1(collect(lab))
     assert table.columns == (
-        *("Target", "Pct.", "T.F.S.", "Ours: mixcl", "Diff.: mixcl", "scratch-2", "Diff.: scratch-2"),
-        *("Ours: balanced", "Diff.: balanced"),
+        *("Target", "Pct.", "T.F.S.", "scratch-2", "Diff."),
+        *("Ours: mixcl", "Diff.", "Ours: balanced", "Diff."),
     )
     assert table.rows[0][3:] == (
-        "0.6000 (1/1)",
-        "+0.1000 (1)",
         "0.4500 (1/1)",
         "-0.0500 (1)",
+        "0.6000 (1/1)",
+        "+0.1000 (1)",
         "missing",
         "missing",
     )
+    assert "Other random weights alone (scratch-2) show" in table.note
+    assert "Ours is" not in table.note
+
+
+@pytest.fixture
+def supervised_lab(make_lab):
+    """MixCL on folds 0 and 1, the supervised baseline on folds 1 and 2, both controls on all."""
+    lab = make_lab(inits=("scratch", "mixcl", "supervised", "scratch-2"), fractions=(1.0,))
+    for fold in (0, 1, 2):
+        lab.finetune("scratch", 1.0, fold, 0.5, log=True)
+        lab.finetune("scratch-2", 1.0, fold, 0.52, log=True)
+    for fold, dice in ((0, 0.6), (1, 0.70004)):
+        lab.finetune("mixcl", 1.0, fold, dice, log=True)
+    for fold, dice in ((1, 0.64999), (2, 0.9)):
+        lab.finetune("supervised", 1.0, fold, dice, method="supervised", log=True)
+    return lab
+
+
+def test_the_baseline_has_columns_and_mixcl_is_compared_with_it_run_by_run(supervised_lab):
+    table = table_1(collect(supervised_lab))
+    assert table.columns == (
+        *("Target", "Pct.", "T.F.S.", "scratch-2", "Diff.", "Supervised", "Diff.", "Ours", "Diff."),
+        "Ours - Supervised",
+    )
+    # Only fold 1 has both: 0.70004 - 0.64999 = 0.05005; rounded first it would be 0.7000 - 0.6500.
+    assert table.rows[0][2:] == (
+        *("0.5000 (3/3)", "0.5200 (3/3)", "+0.0200 (3)"),
+        *("0.7750 (2/3)", "+0.2750 (2)", "0.6500 (2/3)", "+0.1500 (2)"),
+        "+0.0501 (1)",
+    )
+    (row,) = read_csv(table)
+    assert float(row["mixcl_minus_supervised_difference"]) == pytest.approx(0.05005, abs=1e-12)
+    assert row["mixcl_minus_supervised_difference_pairs"] == "1"
+    assert float(row["supervised_dice"]) == pytest.approx(0.774995)
+    assert "Ours is mixcl." in table.note
+    assert "Supervised: the same encoder" in table.note
+    assert "Ours - Supervised" in table.to_markdown()
+    assert "Supervised & Diff. & Ours & Diff. & Ours - Supervised" in table.to_latex()
+
+
+def test_differences_to_the_baseline_have_intervals_of_their_own(supervised_lab):
+    supervised_lab.finetune("mixcl", 1.0, 2, 0.95)
+    rows = [row for row in difference_table(collect(supervised_lab)).rows if row[4] == "Dice"]
+    assert [row[2:4] for row in rows] == [
+        ("scratch-2", "scratch"),
+        ("supervised", "scratch"),
+        ("mixcl", "scratch"),
+        ("mixcl", "supervised"),
+    ]
+    assert rows[-1][5:] == ("+0.0500", "+0.0497 to +0.0503", "2/3")
+
+
+def test_table_2_holds_neither_the_baseline_nor_controls(supervised_lab):
+    table = table_2(collect(supervised_lab))
+    assert [row[5] for row in table.rows] == ["scratch", "", "mixcl"]
+
+
+def test_an_arm_is_called_after_its_method_whatever_its_name(make_lab):
+    lab = make_lab(inits=("scratch", "labels_only"), fractions=(1.0,), folds=(0,))
+    lab.pretrain("labels_only", method="supervised")
+    lab.finetune("elsewhere", 1.0, 0, 0.5, method="unknown")
+    lab.finetune("mixcl", 1.0, 0, 0.5)
+    assert table_1(collect(lab)).columns[3:] == (
+        *("elsewhere", "Diff.", "Supervised", "Diff.", "Ours", "Diff.", "Ours - Supervised"),
+    )
+
+
+def test_several_arms_of_a_method_go_by_their_names(make_lab):
+    lab = make_lab(inits=("scratch", "mixcl", "longer", "supervised"), fractions=(1.0,), folds=(0,))
+    assert table_1(collect(lab)).columns[3:] == (
+        *("Supervised", "Diff.", "Ours: mixcl", "Diff.", "Ours: longer", "Diff."),
+        *("Ours: mixcl - Supervised", "Ours: longer - Supervised"),
+    )
+
+
+def test_results_kept_without_their_pretraining_still_say_how_it_was_made(make_lab):
+    lab = make_lab(inits=("scratch", "base"), fractions=(1.0,), folds=(0,))
+    assert role_of(collect(lab), "base") == "mixcl"
+    lab.finetune("base", 1.0, 0, 0.5, method="supervised")
+    assert role_of(collect(lab), "base") == "supervised"
 
 
 def test_table_2_ticks_the_terms_at_the_fractions_of_the_ablation(make_lab):
@@ -125,9 +206,9 @@ def test_an_ablation_that_started_shows_its_fraction_as_missing(make_lab):
 
 
 def test_difference_table_has_intervals_from_two_pairs_on(unfinished_lab):
-    rows = {row[3]: row for row in difference_table(collect(unfinished_lab)).rows if row[1] == "5%"}
-    assert rows["Dice"][4:] == ("+0.0700", "-0.0571 to +0.1971", "2/3")
-    assert rows["HD95 (mm)"][4:] == ("-0.70", "-1.97 to +0.57", "2/3")
+    rows = {row[4]: row for row in difference_table(collect(unfinished_lab)).rows if row[1] == "5%"}
+    assert rows["Dice"][5:] == ("+0.0700", "-0.0571 to +0.1971", "2/3")
+    assert rows["HD95 (mm)"][5:] == ("-0.70", "-1.97 to +0.57", "2/3")
 
 
 def test_one_pair_has_a_difference_without_an_interval_and_none_has_no_row(make_lab):
@@ -138,7 +219,7 @@ def test_one_pair_has_a_difference_without_an_interval_and_none_has_no_row(make_
     lab.finetune("mixcl", 0.05, 1, 0.75)
     rows = difference_table(collect(lab)).rows
     assert [row[1] for row in rows] == ["100%"] * 3
-    assert rows[0][3:] == ("Dice", "+0.2500", "-", "1/3")
+    assert rows[0][2:] == ("mixcl", "scratch", "Dice", "+0.2500", "-", "1/3")
 
 
 def test_organ_table_by_hand(make_lab):

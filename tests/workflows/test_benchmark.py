@@ -220,6 +220,16 @@ def test_the_bare_network_sees_the_patches_and_learns_the_parameters_of_the_step
     assert bare
 
 
+def test_supervised_pretraining_shows_the_bare_network_all_three_views(made: tuple[Workspace, Plan]) -> None:
+    workspace, plan = made
+    stage = pretraining_stage(workspace, edited(plan, "pretrain", method="supervised"), CPU)
+    batch = collate([stage.source.draw(np.random.default_rng(n), n) for n in range(2)])
+    images = stage.images(batch)
+    assert len(images) == 6
+    assert [output.shape for output in stage.outputs(images)] == [(6, 5, 32, 32, 32)]
+    measure_round(stage, batch)
+
+
 def test_the_optimiser_measured_is_the_one_that_changes_weights(finetuning: Stage) -> None:
     batch = collate([finetuning.source.draw(np.random.default_rng(n), n) for n in range(2)])
     before = [parameter.detach().clone() for parameter in finetuning.state.network.parameters()]

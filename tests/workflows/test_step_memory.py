@@ -59,10 +59,14 @@ def backbone(plan: Plan) -> Backbone:
     return build_network(plan.network, out_channels=1)
 
 
-def test_random_pairs_have_the_form_of_drawn_ones(planned_workspace: Workspace, plan: Plan) -> None:
+@pytest.mark.parametrize("with_targets", [True, False])
+def test_random_pairs_have_the_form_of_drawn_ones(
+    with_targets: bool, planned_workspace: Workspace, plan: Plan
+) -> None:
     grid = backbone(plan).levels[plan.pretrain.label_level].grid
-    real = drawn(pair_source(open_pool(planned_workspace, plan), plan, grid))
-    random = random_pairs(plan, 2, grid)
+    pool = open_pool(planned_workspace, plan)
+    real = drawn(pair_source(pool, plan, grid, with_targets=with_targets))
+    random = random_pairs(plan, 2, grid, with_targets=with_targets)
     assert form(random) == form(real)
     assert set(random.numbers) == set(real.numbers)
 
@@ -73,8 +77,17 @@ def test_random_patches_have_the_form_of_drawn_ones(planned_workspace: Workspace
     assert form(random_patches(plan, 2)) == form(drawn(patch_source(cases, plan)))
 
 
-@pytest.mark.parametrize("section", ["pretrain", "finetune"])
-def test_a_random_step_is_the_trainers_own(section: str, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("section", "method", "column"),
+    [
+        ("pretrain", "mixcl", "gradient_share_label"),
+        ("pretrain", "supervised", "dice_loss"),
+        ("finetune", "mixcl", "dice_loss"),
+    ],
+)
+def test_a_random_step_is_the_trainers_own(
+    section: str, method: str, column: str, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its objective gives the columns of the trainer's log, gradient shares included; AdamW has moments."""
     seen = {}
 
@@ -84,9 +97,9 @@ def test_a_random_step_is_the_trainers_own(section: str, plan: Plan, monkeypatch
 
     take_step = random_step.take_step
     monkeypatch.setattr(random_step, "take_step", spy)
-    take_random_step(plan, section, 2, CPU)
+    pretrain = plan.pretrain.model_copy(update={"method": method})
+    take_random_step(plan.model_copy(update={"pretrain": pretrain}), section, 2, CPU)
     assert {"exp_avg", "exp_avg_sq"} <= seen["moments"]
-    column = "gradient_share_label" if section == "pretrain" else "dice_loss"
     assert math.isfinite(seen["columns"][column].item())
 
 

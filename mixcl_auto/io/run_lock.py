@@ -1,0 +1,139 @@
+"""One process at a time works on a run: a lock in its folder that the kernel frees when the holder dies.
+
+These are POSIX record locks: they hold between machines that share a file system with locking (NFS too),
+and a forked loader worker does not inherit them. A process that holds one must not open the lock's file
+again, since closing that would free the lock: so never ask for the holder of a run that is one's own.
+"""
+
+import errno
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from socket import gethostname
+
+from pydantic import ValidationError
+
+from mixcl_auto.errors import RunError
+from mixcl_auto.io.workspace import RunFolder
+from mixcl_auto.records.record import Record
+
+logger = logging.getLogger(__name__)
+
+_LEAST_PATIENCE_S = 2.0
+"""Whoever looks for the holder takes the lock for an instant; that alone must refuse nobody."""
+_POLL_S = 0.1
+_HELD = (errno.EACCES, errno.EAGAIN)
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+_MOST_BYTES = 4096
+
+
+class Holder(Record):
+    """Who works on a run."""
+
+    host: str
+    pid: int
+    since: str
+    """ISO 8601, UTC."""
+
+
+_UNKNOWN = Holder(host="an unknown machine", pid=0, since="an unknown time")
+
+
+@contextmanager
+def run_lock(folder: RunFolder, *, patience_s: float = 0.0) -> Iterator[None]:
+    """Be the only process that works on a run; an earlier failure is forgotten.
+
+    Where the file system knows no locks, a warning says so and the work goes on.
+
+    Args:
+        folder: of the run; made if it is not there.
+        patience_s: how long to wait for another holder to end, such as one that is saving its state.
+
+    Raises:
+        RunError: if another process holds it; says which.
+    """
+    folder.path.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        locked = _take(descriptor, folder, max(patience_s, _LEAST_PATIENCE_S))
+        if locked:
+            me = Holder(host=gethostname(), pid=os.getpid(), since=_now())
+            _write(descriptor, me.to_json().encode())
+        folder.failure.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            if locked:
+                _write(descriptor, b"")
+    finally:
+        os.close(descriptor)  # which frees the lock
+
+
+def holder(folder: RunFolder) -> Holder | None:
+    """Who works on a run now; none where the file system knows no locks.
+
+    The calling process must not hold the lock itself.
+    """
+    try:
+        descriptor = os.open(folder.lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as problem:
+        if problem.errno in _HELD:
+            return _read(descriptor)
+        if problem.errno in _NO_LOCKS:
+            return None
+        raise
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _take(descriptor: int, folder: RunFolder, patience_s: float) -> bool:
+    """Take the lock; false if there are no locks here."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as problem:
+            if problem.errno in _NO_LOCKS:
+                logger.warning(
+                    "%s: no locks on this file system (%s); see that no other process works on this run",
+                    folder.path,
+                    problem.strerror,
+                )
+                return False
+            if problem.errno not in _HELD:
+                raise
+        else:
+            return True
+        if time.monotonic() >= deadline:
+            other = _read(descriptor)
+            raise RunError(
+                f"{folder.path}: process {other.pid or 'unknown'} on {other.host} has been working on this "
+                f"run since {other.since}; wait for it, or stop it"
+            )
+        time.sleep(_POLL_S)
+
+
+def _read(descriptor: int) -> Holder:
+    """What the holder wrote, which it does just after it took the lock."""
+    try:
+        return Holder.model_validate_json(os.pread(descriptor, _MOST_BYTES, 0))
+    except ValidationError:
+        return _UNKNOWN
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, content, 0)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

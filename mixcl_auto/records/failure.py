@@ -1,0 +1,15 @@
+"""Why ``experiment`` gave a run up."""
+
+from mixcl_auto.records.record import Record
+
+
+class Failure(Record):
+    """``failed.json`` of a run."""
+
+    attempts: int
+    host: str
+    """Where the experiment was."""
+    at: str
+    """ISO 8601, UTC."""
+    message: str
+    """The last error, with the end of the log."""

@@ -1,0 +1,51 @@
+"""What an initialisation stands for in a comparison, which is what its columns are called after."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from mixcl_auto.records.experiment import init_name
+from mixcl_auto.records.plan import MIXCL, SUPERVISED
+from mixcl_auto.reporting.grid import SCRATCH, Grid
+
+Role = Literal["random", "unknown", "supervised", "mixcl"]
+
+ROLES: tuple[Role, ...] = ("random", "unknown", "supervised", "mixcl")
+"""In the order of columns: controls, weights from elsewhere, the baseline, what is to be shown."""
+
+_TITLES = {"supervised": "Supervised", "mixcl": "Ours"}
+
+
+def role_of(grid: Grid, init: str) -> Role:
+    """Random weights, or how the encoder was pre-trained: as the runs say, or without runs the name."""
+    if init.startswith(SCRATCH):
+        return "random"
+    methods: dict[str, Role] = {SUPERVISED: "supervised", MIXCL: "mixcl"}
+    methods |= {started.run.name: started.run.plan.pretrain.method for started in grid.pretrainings}
+    methods |= {scored.key.init: scored.run.method for scored in grid.finished}
+    return methods.get(init, "mixcl" if init_name(init) == init else "unknown")
+
+
+def inits_by_role(grid: Grid) -> dict[Role, tuple[str, ...]]:
+    """The grid's initialisations but for plain ``scratch``, and without ablations."""
+    roles = {init: role_of(grid, init) for init in grid.inits if init != SCRATCH}
+    return {role: tuple(init for init in roles if roles[init] == role) for role in ROLES}
+
+
+def column_titles(grid: Grid) -> dict[str, str]:
+    """What Table 1 calls each initialisation but ``scratch``, in the order of its columns.
+
+    ``Ours`` is MixCL alone, with the pre-training's name where there are several; controls and weights from
+    elsewhere go by their names.
+    """
+    titles = {}
+    for role, inits in inits_by_role(grid).items():
+        shared = _TITLES.get(role)
+        for init in inits:
+            titles[init] = init if shared is None else shared if len(inits) == 1 else f"{shared}: {init}"
+    return titles
+
+
+def baseline_pairs(grid: Grid) -> Iterable[tuple[str, str]]:
+    """Every MixCL arm with every supervised one, which it has to beat."""
+    roles = inits_by_role(grid)
+    return [(ours, supervised) for ours in roles["mixcl"] for supervised in roles["supervised"]]

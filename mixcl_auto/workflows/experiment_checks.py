@@ -1,0 +1,132 @@
+"""What would make every run of an experiment fail, found before the first one starts."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from mixcl_auto.errors import MixCLError, PlanError, RunError
+from mixcl_auto.io.runs import read_finetune_run, read_pretrain_run
+from mixcl_auto.io.workspace import FinetuneFolder, PretrainFolder
+from mixcl_auto.records.experiment import check_experiment, init_name, pretrainings_for
+from mixcl_auto.records.plan import Plan
+from mixcl_auto.training.cases import open_cases
+from mixcl_auto.training.earlier_runs import refuse_other_plan
+from mixcl_auto.workflows.experiment_units import Experiment, GridUnit, given_inits
+from mixcl_auto.workflows.inputs import Project
+
+_REMEDY = "save this plan under another file name, which names its results, or remove that folder"
+
+
+def check_before_start(experiment: Experiment) -> None:
+    """Check plan, initial weights, cache and earlier runs.
+
+    Raises:
+        PlanError: if the experiment does not go with the plan.
+        RunError: naming what is not there, or what was run under another plan.
+    """
+    plan = experiment.project.plan
+    check_experiment(plan)
+    if not plan.targets:
+        raise PlanError(f"{experiment.plan_path}: the plan has no target; plan again with --target NAME")
+    units = experiment.units()
+    _check_inits(experiment.project, units)
+    _check_earlier_runs(experiment.project, units)
+    _check_cache(experiment.project, units)
+
+
+def check_gpus(plan: Plan, gpus_per_run: float | None) -> None:
+    """Several GPUs share a batch evenly.
+
+    Raises:
+        RunError: if they can't.
+    """
+    if gpus_per_run is None or gpus_per_run <= 1:
+        return
+    if gpus_per_run != int(gpus_per_run):
+        raise RunError(
+            f"--gpus-per-run {gpus_per_run:g}: write a fraction below 1 (runs share a GPU) or a whole number"
+        )
+    for section in ("pretrain", "finetune"):
+        if (size := getattr(plan, section).batch_size) % gpus_per_run:
+            raise RunError(
+                f"--gpus-per-run {gpus_per_run:g}: {section}.batch_size is {size}, which so many GPUs can't "
+                "share evenly; give a divisor of it, or plan another batch"
+            )
+
+
+def _check_inits(project: Project, units: Iterable[GridUnit]) -> None:
+    """Every init is random, or can be pre-trained, or is there; and no two are called the same."""
+    from mixcl_auto.finetuning.initial_weights import find_init
+
+    plan, used = project.plan, {unit.arm[1] for unit in units if not unit.is_pretraining}
+    can_be_made = {made.name for made in pretrainings_for(plan, used)}
+    mistakes = [
+        f"several are called {name!r} in results: rename the file"
+        for name, count in Counter(map(init_name, set(plan.experiment.inits))).items()
+        if count > 1
+    ]
+    for name, init in given_inits(plan).items():
+        if name not in used or init in can_be_made:
+            continue
+        try:
+            find_init(project.workspace, project.plan_name, init)
+        except MixCLError as problem:
+            mistakes.append(str(problem))
+    if mistakes:
+        lines = "\n".join(f"  {mistake}" for mistake in mistakes)
+        raise RunError(f"experiment.inits of plan {project.plan_name!r} can't all be used:\n{lines}")
+
+
+def _check_earlier_runs(project: Project, units: Iterable[GridUnit]) -> None:
+    """What is done, and so will be skipped, was done under this plan."""
+    for unit in units:
+        if not unit.is_done:
+            continue
+        if isinstance(unit.folder, PretrainFolder):
+            _compare_pretraining(project.plan, unit.folder)
+        else:
+            _compare_finetuning(project.plan, unit.folder)
+
+
+def _compare_pretraining(plan: Plan, folder: PretrainFolder) -> None:
+    before = read_pretrain_run(folder).plan
+    asked = {"method": before.pretrain.method, "without": before.pretrain.without}
+    now = plan.model_copy(update={"pretrain": plan.pretrain.model_copy(update=asked)})
+    refuse_other_plan(
+        folder.path,
+        before,
+        now,
+        sections=("preprocess", "network", "pretrain"),
+        datasets=lambda a_plan: a_plan.pool,
+        dataset_fields=("labels", "cases", "fingerprint"),
+        remedy=_REMEDY,
+    )
+
+
+def _compare_finetuning(plan: Plan, folder: FinetuneFolder) -> None:
+    run = read_finetune_run(folder)
+    now = plan.model_copy(update={"finetune": plan.finetune.model_copy(update={"seed": run.seed})})
+    refuse_other_plan(
+        folder.path,
+        run.plan,
+        now,
+        sections=("preprocess", "network", "finetune", "inference"),
+        datasets=lambda a_plan: [a_plan.dataset(run.dataset)],
+        dataset_fields=("labels", "cases", "fingerprint", "split"),
+        remedy=_REMEDY,
+    )
+
+
+def _check_cache(project: Project, units: Iterable[GridUnit]) -> None:
+    """Every case that a run trains on or predicts is there."""
+    plan = project.plan
+    pending = [unit for unit in units if not unit.is_done]
+    datasets = {unit.arm[0] for unit in pending if not unit.is_pretraining}
+    if any(unit.is_pretraining for unit in pending):
+        if not plan.pool:
+            raise RunError(
+                "the plan has no pool to pre-train on; plan again with --pretrain NAME, or leave the "
+                "pre-trainings out of experiment.inits"
+            )
+        datasets |= {dataset.name for dataset in plan.pool}
+    for name in sorted(datasets):
+        open_cases(project.workspace, plan, name, plan.dataset(name).cases)

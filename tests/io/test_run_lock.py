@@ -1,0 +1,124 @@
+import errno
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mixcl_auto.errors import RunError
+from mixcl_auto.io import run_lock as module
+from mixcl_auto.io.run_lock import holder, run_lock
+from mixcl_auto.io.workspace import RunFolder
+
+HOLD = """\
+import os, sys, time
+from pathlib import Path
+from mixcl_auto.io.run_lock import run_lock
+from mixcl_auto.io.workspace import RunFolder
+
+with run_lock(RunFolder(Path(sys.argv[1]))):
+    child = os.fork() if "fork" in sys.argv else 1
+    if child:
+        print(child, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path / "run")
+
+
+@contextmanager
+def held_elsewhere(folder: RunFolder, *options: str) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+    command = [sys.executable, "-c", HOLD, str(folder.path), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process, int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def test_a_second_process_is_refused_and_told_who_works_on_the_run(folder: RunFolder) -> None:
+    with held_elsewhere(folder) as (process, _):
+        found = holder(folder)
+        assert found is not None
+        assert (found.host, found.pid) == (socket.gethostname(), process.pid)
+        wanted = (
+            rf"run: process {process.pid} on {socket.gethostname()} has been working on this run since 20"
+        )
+        with pytest.raises(RunError, match=wanted), run_lock(folder):
+            pass
+
+
+def test_a_killed_holder_is_none(folder: RunFolder) -> None:
+    with held_elsewhere(folder) as (process, _):
+        process.kill()
+        process.wait()
+        assert folder.lock.read_text()
+        assert holder(folder) is None
+        with run_lock(folder):
+            pass
+
+
+def test_a_forked_child_does_not_keep_the_lock(folder: RunFolder) -> None:
+    with held_elsewhere(folder, "fork") as (process, child):
+        process.kill()
+        process.wait()
+        try:
+            os.kill(child, 0)  # it is alive, with the file open
+            with run_lock(folder):
+                pass
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+def test_patience_outlasts_a_holder_that_is_about_to_end(folder: RunFolder) -> None:
+    with held_elsewhere(folder) as (process, _):
+        began = time.monotonic()
+        killer = ["sh", "-c", f"sleep 2.5; kill -9 {process.pid}"]
+        with subprocess.Popen(killer), run_lock(folder, patience_s=30):
+            assert time.monotonic() - began > 2
+
+
+def test_a_free_run_has_no_holder(folder: RunFolder) -> None:
+    assert holder(folder) is None
+    with run_lock(folder):
+        assert f'"pid": {os.getpid()}' in folder.lock.read_text()
+    assert holder(folder) is None
+    assert folder.lock.read_text() == ""
+
+
+def test_taking_the_lock_forgets_an_earlier_failure(folder: RunFolder) -> None:
+    folder.path.mkdir()
+    folder.failure.write_text("{}")
+    with run_lock(folder):
+        assert not folder.failure.exists()
+
+
+def test_a_holder_that_has_not_signed_yet_is_someone(folder: RunFolder) -> None:
+    with held_elsewhere(folder):
+        folder.lock.write_text("")
+        found = holder(folder)
+        assert found is not None
+        assert found.host == "an unknown machine"
+
+
+def test_without_locks_on_the_file_system_the_work_goes_on_with_a_warning(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(descriptor: int, command: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(module.fcntl, "lockf", refuse)
+    with caplog.at_level(logging.WARNING), run_lock(folder):
+        assert holder(folder) is None
+    assert "no locks on this file system" in caplog.text

@@ -1,0 +1,185 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from grid_of_units import FakeEngine, finetuning, finish, pretraining
+
+import mixcl_auto
+from mixcl_auto.engines.command import PARENT, PYTHON
+from mixcl_auto.engines.engine import Resources
+from mixcl_auto.errors import PlanError, RunError
+from mixcl_auto.io.plans import read_plan, write_plan
+from mixcl_auto.io.workspace import Workspace
+from mixcl_auto.records.plan_edits import edit_plan
+from mixcl_auto.workflows.experiment import choose_gpus, unit_command
+from mixcl_auto.workflows.experiment_checks import check_before_start, check_gpus
+from mixcl_auto.workflows.experiment_units import GridUnit, open_experiment
+
+
+@pytest.fixture
+def edit(fresh_planned_workspace: Workspace):
+    """Change the plan of a planned workspace, and open its experiment."""
+
+    def change(*edits: str, table: str = "all"):
+        path = fresh_planned_workspace.plan("plan")
+        write_plan(path, edit_plan(read_plan(path), edits))
+        return open_experiment(fresh_planned_workspace, None, table)
+
+    return change
+
+
+def by_name(units: tuple[GridUnit, ...]) -> dict[str, GridUnit]:
+    return {unit.name: unit for unit in units}
+
+
+def test_every_run_has_a_command_and_pre_trainings_come_first(edit) -> None:
+    experiment = edit('experiment.inits=["scratch","supervised","mixcl"]', "experiment.fractions=[0.25]")
+    units = experiment.units()
+    assert [unit.name for unit in units if unit.is_pretraining] == [
+        "pre-training supervised",
+        "pre-training mixcl",
+        "pre-training no_reconstruction",
+    ]
+    found = by_name(units)
+    plan = str(experiment.project.workspace.plan("plan"))
+    assert Path(plan).is_absolute()
+    assert found["pre-training mixcl"].arguments == ("pretrain", "-p", plan)
+    assert found["pre-training supervised"].arguments == ("pretrain", "-p", plan, "--method", "supervised")
+    assert found["pre-training no_reconstruction"].arguments == (
+        *("pretrain", "-p", plan, "--name", "no_reconstruction", "--without", "reconstruction"),
+    )
+    run = found["Target_Abdomen, mixcl, 25 %, fold 0, seed 0"]
+    assert run.needs == "pre-training mixcl"
+    assert run.steps == 6
+    assert run.arguments == (
+        *("finetune", "-p", plan, "-d", "Target_Abdomen", "--fold", "0", "--fraction", "0.25"),
+        *("--init", "mixcl"),
+    )
+    assert found["Target_Abdomen, scratch, 25 %, fold 0, seed 0"].needs is None
+
+
+def test_another_seed_than_the_plans_is_set_by_the_command(edit) -> None:
+    units = edit("experiment.seeds=[0,3]", 'experiment.inits=["scratch"]', table="1").units()
+    assert [unit.arguments[-2:] for unit in units] == 2 * [
+        ("--init", "scratch"),
+        ("--set", "finetune.seed=3"),
+    ]
+
+
+def test_a_pre_training_is_not_needed_once_its_fine_tunings_are_done(edit) -> None:
+    experiment = edit("experiment.fractions=[0.25]", 'experiment.inits=["mixcl"]', table="1")
+    first, second = experiment.units()
+    assert (first.name, second.needs) == ("pre-training mixcl", "pre-training mixcl")
+    finish(second)
+    assert [unit.name for unit in experiment.units()] == [second.name]
+
+
+def test_a_sound_experiment_passes(edit) -> None:
+    check_before_start(edit('experiment.inits=["scratch","scratch-2","supervised","mixcl"]'))
+
+
+def test_every_init_that_is_not_there_is_named_before_anything_starts(edit) -> None:
+    experiment = edit('experiment.inits=["scratch_2","by_hand","nowhere.pt"]')
+    with pytest.raises(RunError) as caught:
+        check_before_start(experiment)
+    message = str(caught.value)
+    assert "'scratch_2'" in message
+    assert "no pre-training 'by_hand'" in message
+    assert "nowhere.pt: no such weights file" in message
+
+
+def test_two_inits_of_one_name_are_refused(edit, tmp_path: Path) -> None:
+    (tmp_path / "mixcl.pt").write_bytes(b"x")
+    experiment = edit(f'experiment.inits=["mixcl","{tmp_path / "mixcl.pt"}"]')
+    with pytest.raises(RunError, match="several are called 'mixcl'"):
+        check_before_start(experiment)
+
+
+def test_a_case_that_is_not_in_the_cache_is_named(edit) -> None:
+    experiment = edit()
+    plan = experiment.project.plan
+    shutil.rmtree(next((experiment.project.workspace.preprocessed / "Pool_Liver").glob("*/*")))
+    with pytest.raises(RunError, match="Pool_Liver: 1 of 2 cases are not in the cache"):
+        check_before_start(experiment)
+    assert len(plan.pool) == 2
+
+
+def test_done_runs_of_another_plan_are_refused_not_skipped(edit) -> None:
+    experiment = edit("experiment.fractions=[0.25]", 'experiment.inits=["scratch"]', table="1")
+    (unit,) = experiment.units()
+    finish(unit)
+    document = json.loads(unit.folder.run.read_text())
+    plan = json.loads(experiment.project.workspace.plan("plan").read_text())
+    document |= {"plan": plan, "dataset": "Target_Abdomen"}
+    document["plan"]["finetune"]["seed"] = document["seed"] = 0
+    unit.folder.run.write_text(json.dumps(document))
+    check_before_start(experiment)
+    document["plan"]["finetune"]["learning_rate"] = 0.5
+    unit.folder.run.write_text(json.dumps(document))
+    with pytest.raises(RunError, match=r"a run of another plan.*\n.*finetune\.learning_rate: 0\.5 and"):
+        check_before_start(experiment)
+
+
+def test_fractions_of_a_target_that_is_not_there_are_refused(edit) -> None:
+    with pytest.raises(PlanError, match="Elsewhere is no target"):
+        check_before_start(edit('experiment.target_fractions={"Elsewhere":[0.5]}'))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "message"),
+    [
+        (1.5, "below 1 .* or a whole number"),
+        (4.0, "pretrain.batch_size is 2, which so many GPUs can't share"),
+    ],
+)
+def test_gpus_that_can_not_share_a_batch_are_refused(planned_workspace: Workspace, gpus, message) -> None:
+    with pytest.raises(RunError, match=message):
+        check_gpus(read_plan(planned_workspace.plan("plan")), gpus)
+
+
+def test_a_fraction_of_a_gpu_and_divisors_of_the_batch_are_fine(planned_workspace: Workspace) -> None:
+    plan = read_plan(planned_workspace.plan("plan"))
+    for gpus in (None, 0, 0.5, 1, 2):
+        check_gpus(plan, gpus)
+
+
+def test_a_unit_runs_as_a_process_tethered_to_its_starter(tmp_path: Path) -> None:
+    unit = finetuning(tmp_path, 0)
+    command = unit_command(Path("/ws"), unit, gpus=0.5)
+    assert command.arguments == (PYTHON, "-m", "mixcl_auto", "--tethered", PARENT, "-w", "/ws", "finetune")
+    assert command.log == unit.folder.path / "run.log"
+    assert command.name == unit.name
+
+
+def test_on_several_gpus_torchrun_is_tethered_and_its_processes_are_not(tmp_path: Path) -> None:
+    arguments = unit_command(Path("/ws"), pretraining(tmp_path), gpus=2.0).arguments
+    assert arguments == (
+        *(PYTHON, "-m", "mixcl_auto.workflows.tethered_torchrun", PARENT, "--standalone"),
+        *("--nproc-per-node", "2", "-m", "mixcl_auto", "-w", "/ws", "pretrain"),
+    )
+
+
+def test_runs_take_a_gpu_each_where_there_are_any(tmp_path: Path) -> None:
+    class Rich(FakeEngine):
+        def capacity(self, resources: Resources) -> int:
+            return 2
+
+    units = (pretraining(tmp_path),)
+    poor, rich = FakeEngine(lambda name: None), Rich(lambda name: None)
+    assert choose_gpus(poor, units, None, None) == 0
+    assert choose_gpus(rich, units, None, None) == 1
+    assert choose_gpus(rich, units, None, "cpu") == 0
+    assert choose_gpus(rich, units, 0.5, None) == 0.5
+
+
+def test_commands_that_are_left_are_given_as_a_shell_takes_them(edit) -> None:
+    experiment = edit("experiment.fractions=[0.25]", 'experiment.inits=["mixcl"]', table="1")
+    root = experiment.project.workspace.root
+    overview, commands = mixcl_auto.experiment_commands(root, table="1", device="cpu")
+    assert len(overview.of("waiting")) == 2
+    assert commands[0] == f"mixcl_auto -w {root} pretrain -p {root}/plans/plan.json --device cpu"
+    _, commands = mixcl_auto.experiment_commands(root, table="1", gpus_per_run=2)
+    assert commands[0].startswith(
+        f"torchrun --standalone --nproc-per-node 2 -m mixcl_auto -w {root} pretrain"
+    )
