@@ -24,14 +24,13 @@ from mixcl_auto.records.record import content_hash
 from mixcl_auto.records.run import FinetuneRun
 from mixcl_auto.training.cases import count_label_voxels, open_cases
 from mixcl_auto.training.device import Precision, choose_device, resolve_precision
-from mixcl_auto.training.earlier_runs import read_run, refuse_other_plan
+from mixcl_auto.training.earlier_runs import read_run, refuse_other_finetuning
 from mixcl_auto.training.environment import describe_environment
 from mixcl_auto.training.loop import Job, train
 from mixcl_auto.training.state import resume_state, start_state
 
 logger = logging.getLogger(__name__)
 
-_SECTIONS = ("preprocess", "network", "finetune", "inference")
 _MUST_BE_FINITE = ("loss", "dice_loss", "cross_entropy")
 
 
@@ -172,16 +171,7 @@ def _is_trained(folder: FinetuneFolder, plan: Plan, dataset: str, init: Init) ->
     before = read_run(folder.run, FinetuneRun)
     if before is None:
         return False
-    remedy = "save this plan under another file name, which names its results, or remove that folder"
-    refuse_other_plan(
-        folder.path,
-        before.plan,
-        plan,
-        sections=_SECTIONS,
-        datasets=lambda a_plan: [a_plan.dataset(dataset)],
-        dataset_fields=("labels", "cases", "fingerprint", "split"),
-        remedy=remedy,
-    )
+    refuse_other_finetuning(folder.path, before.plan, plan, dataset)
     if init.sha256 != (before.weights.sha256 if before.weights else None):
         raise RunError(
             f"{folder.path} holds a run that started from other weights of the name {init.name!r}; give the "

@@ -19,7 +19,7 @@ from mixcl_auto.progress import Progress, Silent
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.records.run import PretrainRun
 from mixcl_auto.training.device import Precision, choose_device, resolve_precision
-from mixcl_auto.training.earlier_runs import read_run, refuse_other_plan
+from mixcl_auto.training.earlier_runs import read_run, refuse_other_pretraining
 from mixcl_auto.training.environment import describe_environment
 from mixcl_auto.training.loop import Job, train
 from mixcl_auto.training.state import resume_state, start_state
@@ -27,7 +27,6 @@ from mixcl_auto.training.state import resume_state, start_state
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"(?!scratch)[A-Za-z0-9_][A-Za-z0-9_-]*")
-_SECTIONS = ("preprocess", "network", "pretrain")
 
 
 def pretrain(
@@ -145,15 +144,7 @@ def _is_finished(folder: PretrainFolder, plan: Plan) -> bool:
     before = read_run(folder.run, PretrainRun)
     if before is None:
         return False
-    refuse_other_plan(
-        folder.path,
-        before.plan,
-        plan,
-        sections=_SECTIONS,
-        datasets=lambda a_plan: a_plan.pool,
-        dataset_fields=("labels", "cases", "fingerprint"),
-        remedy="pre-train under another name (--name), or remove that folder to start again",
-    )
+    refuse_other_pretraining(folder.path, before.plan, plan)
     if before.status == "finished" and not folder.encoder.is_file():
         if not folder.checkpoint.is_file():
             raise RunError(

@@ -28,6 +28,40 @@ def read_run(path: Path, kind: type[AnyRun]) -> AnyRun | None:
     return kind.from_json(text, source=str(path), error=RunError)
 
 
+def refuse_other_pretraining(folder: Path, before: Plan, now: Plan) -> None:
+    """See that a folder's pre-training, made under ``before``, is the one that ``now`` asks for.
+
+    Raises:
+        RunError: listing every field that differs.
+    """
+    refuse_other_plan(
+        folder,
+        before,
+        now,
+        sections=("preprocess", "network", "pretrain"),
+        datasets=lambda plan: plan.pool,
+        dataset_fields=("labels", "cases", "fingerprint"),
+        remedy="pre-train under another name (--name), or remove that folder to start again",
+    )
+
+
+def refuse_other_finetuning(folder: Path, before: Plan, now: Plan, dataset: str) -> None:
+    """See that a folder's fine-tuning on a target, made under ``before``, is the one that ``now`` asks for.
+
+    Raises:
+        RunError: listing every field that differs.
+    """
+    refuse_other_plan(
+        folder,
+        before,
+        now,
+        sections=("preprocess", "network", "finetune", "inference"),
+        datasets=lambda plan: [plan.dataset(dataset)],
+        dataset_fields=("labels", "cases", "fingerprint", "split"),
+        remedy="save this plan under another file name, which names its results, or remove that folder",
+    )
+
+
 def refuse_other_plan(
     folder: Path,
     before: Plan,

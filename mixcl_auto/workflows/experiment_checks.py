@@ -9,11 +9,9 @@ from mixcl_auto.io.workspace import FinetuneFolder, PretrainFolder
 from mixcl_auto.records.experiment import check_experiment, init_name, pretrainings_for
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.training.cases import open_cases
-from mixcl_auto.training.earlier_runs import refuse_other_plan
+from mixcl_auto.training.earlier_runs import refuse_other_finetuning, refuse_other_pretraining
 from mixcl_auto.workflows.experiment_units import Experiment, GridUnit, given_inits
 from mixcl_auto.workflows.inputs import Project
-
-_REMEDY = "save this plan under another file name, which names its results, or remove that folder"
 
 
 def check_before_start(experiment: Experiment) -> None:
@@ -91,29 +89,13 @@ def _compare_pretraining(plan: Plan, folder: PretrainFolder) -> None:
     before = read_pretrain_run(folder).plan
     asked = {"method": before.pretrain.method, "without": before.pretrain.without}
     now = plan.model_copy(update={"pretrain": plan.pretrain.model_copy(update=asked)})
-    refuse_other_plan(
-        folder.path,
-        before,
-        now,
-        sections=("preprocess", "network", "pretrain"),
-        datasets=lambda a_plan: a_plan.pool,
-        dataset_fields=("labels", "cases", "fingerprint"),
-        remedy=_REMEDY,
-    )
+    refuse_other_pretraining(folder.path, before, now)
 
 
 def _compare_finetuning(plan: Plan, folder: FinetuneFolder) -> None:
     run = read_finetune_run(folder)
     now = plan.model_copy(update={"finetune": plan.finetune.model_copy(update={"seed": run.seed})})
-    refuse_other_plan(
-        folder.path,
-        run.plan,
-        now,
-        sections=("preprocess", "network", "finetune", "inference"),
-        datasets=lambda a_plan: [a_plan.dataset(run.dataset)],
-        dataset_fields=("labels", "cases", "fingerprint", "split"),
-        remedy=_REMEDY,
-    )
+    refuse_other_finetuning(folder.path, run.plan, now, run.dataset)
 
 
 def _check_cache(project: Project, units: Iterable[GridUnit]) -> None:

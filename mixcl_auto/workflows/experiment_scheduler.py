@@ -84,6 +84,7 @@ class Scheduler:
         self._attempts = dict.fromkeys(self._units, 0)
         self._began: dict[str, float] = {}
         """Of the units in flight."""
+        self._at_once = 0
         self._looked = time.monotonic()
         self._capacities: dict[Resources, int] = {}
         for entry in self._overview().of(*TO_DO):
@@ -126,6 +127,7 @@ class Scheduler:
                 continue
             unit.folder.failure.unlink(missing_ok=True)
             self._began[unit.name] = time.monotonic()
+            self._at_once = len(self._began)
             self._engine.submit(self._task_of(unit), self._resources_of(unit))
             self._change(replace(seen, state="running"))
 
@@ -193,7 +195,7 @@ class Scheduler:
         self._watcher.changed(entry, self._overview())
 
     def _overview(self) -> Overview:
-        return Overview(tuple(self._entries.values()))
+        return Overview(tuple(self._entries.values()), self._at_once)
 
 
 def _fresh(entry: Entry) -> Entry:

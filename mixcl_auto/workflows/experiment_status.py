@@ -49,9 +49,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Overview:
-    """All units of an experiment."""
+    """All units of an experiment.
+
+    Attributes:
+        entries: one per unit.
+        at_once: how many of them this process had running when it last started one.
+    """
 
     entries: tuple[Entry, ...]
+    at_once: int = 0
 
     def of(self, *states: State) -> tuple[Entry, ...]:
         """The entries in one of these states."""
@@ -59,7 +65,7 @@ class Overview:
 
     @property
     def seconds_left(self) -> float | None:
-        """About how long the rest takes with as many runs at once as now.
+        """About how long the rest takes with as many runs at once as now, or as lately.
 
         From measured seconds per step, and what units that were seen through took beside their steps (to
         start, to score). None where nothing runs or no step was measured.
@@ -67,7 +73,7 @@ class Overview:
         pace = _pace(self.entries)
         beside = _seconds_beside_steps(self.entries, pace)
         pending = self.of(*IN_WORK, *TO_DO)
-        running = len(self.of(*IN_WORK))
+        running = max(len(self.of(*IN_WORK)), self.at_once)
         if not running or any(entry.unit.is_pretraining not in pace for entry in pending):
             return None
         left = {

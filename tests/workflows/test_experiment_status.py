@@ -103,6 +103,16 @@ def test_time_left_counts_what_finished_runs_took_beside_their_steps(tmp_path: P
     assert Overview(entries).seconds_left == pytest.approx(85)
 
 
+def test_time_left_is_told_between_two_runs_too(tmp_path: Path) -> None:
+    entries = (
+        Entry(finetuning(tmp_path, 0), "done", step=100, seconds_per_step=0.5, seconds=60),
+        Entry(finetuning(tmp_path, 1), "waiting"),
+        Entry(finetuning(tmp_path, 2), "waiting"),
+    )
+    assert Overview(entries).seconds_left is None
+    assert Overview(entries, at_once=1).seconds_left == pytest.approx(120)
+
+
 def test_time_left_is_no_less_than_the_longest_chain(tmp_path: Path) -> None:
     # two at work: 120 s / 2 = 60 s, but the fine-tuning can only follow the pre-training: 50 + 50 s
     entries = (
