@@ -1,8 +1,24 @@
-"""Waiting for what other processes do."""
+"""Other processes: waiting for what they do, and one that works on a run."""
 
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from mixcl_auto.io.workspace import RunFolder
+
+HOLDER = """\
+import sys, time
+from pathlib import Path
+from mixcl_auto.io.run_lock import run_lock
+from mixcl_auto.io.workspace import RunFolder
+
+with run_lock(RunFolder(Path(sys.argv[1]))):
+    print("held", flush=True)
+    time.sleep(120)
+"""
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -24,3 +40,14 @@ def is_alive(process: int) -> bool:
         return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return False
+
+
+@contextmanager
+def held_elsewhere(folder: RunFolder) -> Iterator[int]:
+    """Another process works on the run; gives its id."""
+    command = [sys.executable, "-c", HOLDER, str(folder.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process.pid
+        process.kill()

@@ -34,7 +34,7 @@ COMMANDS = (
 """In the order of use; each in the module of its name."""
 
 
-TETHERED_PATIENCE_S = 70.0
+TETHERED_PATIENCE_S = 5.0
 """How long a run that an engine started waits for an earlier start of it, which may still save its state."""
 
 
@@ -123,6 +123,8 @@ def cli(context: click.Context, workspace: Path, debug: bool, tethered: int | No
 
     On your own data: put datasets under raw_data/, then plan_and_preprocess, pretrain, finetune, report.
     """
+    if tethered is None and "RANK" in os.environ:
+        tethered = os.getppid()  # torchrun starts its processes in sessions of their own
     if tethered is not None:
         end_with_parent(tethered)
     if not can_keep_kernels():

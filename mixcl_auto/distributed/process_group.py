@@ -43,14 +43,16 @@ def open_ranks(launch: Launch, device: torch.device, *, backend: str | None = No
     with _explaining_lost_processes(), warnings.catch_warnings():
         # Gradients of 1x1x1 convolutions have other strides than the weights; copying these few is nothing.
         warnings.filterwarnings("ignore", message="Grad strides do not match")
+        chosen = backend or ("nccl" if device.type == "cuda" else "gloo")
         try:
-            dist.init_process_group(
-                backend or ("nccl" if device.type == "cuda" else "gloo"), timeout=LONGEST_WAIT
-            )
-            yield Ranks(launch.rank, launch.count)
-        finally:
-            if dist.is_initialized():
+            dist.init_process_group(chosen, timeout=LONGEST_WAIT)
+            yield Ranks(launch.rank, launch.count, launch.local_count)
+        except BaseException:
+            # NCCL would wait for the others, who may be waiting for this process; its end frees them all.
+            if chosen != "nccl" and dist.is_initialized():
                 dist.destroy_process_group()
+            raise
+        dist.destroy_process_group()
 
 
 def data_parallel(network: nn.Module, ranks: Ranks) -> nn.Module:

@@ -22,10 +22,12 @@ class Ranks:
     Attributes:
         number: of this process, from 0.
         count: of processes.
+        local_count: of those on this machine.
     """
 
     number: int = 0
     count: int = 1
+    local_count: int = 1
 
     @property
     def is_first(self) -> bool:
@@ -77,11 +79,6 @@ class Ranks:
         values: list[Any] = [None] * self.count
         dist.all_gather_object(values, value)
         return values
-
-    def wait(self) -> None:
-        """Go on when all processes are here."""
-        if self.count > 1:
-            dist.barrier()
 
 
 ALONE = Ranks()

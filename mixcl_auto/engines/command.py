@@ -8,6 +8,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -137,9 +138,9 @@ def stop(processes: list["subprocess.Popen[bytes]"], patience_s: float = PATIENC
 
 
 def _end_of_last_attempt(log: Path) -> str:
-    """The last lines of a log, none of them from before the last start."""
+    """The last lines of a log, none of them from before the last start; empty where the log is gone."""
     lines: deque[str] = deque(maxlen=_LINES_SHOWN)
-    with log.open(errors="replace") as file:
+    with suppress(OSError), log.open(errors="replace") as file:
         for line in file:
             if line.startswith(_HEADER):
                 lines.clear()

@@ -53,13 +53,14 @@ def environment_table(grid: Grid) -> Table:
             stage,
             used.device,
             used.precision,
+            str(used.processes),
             str(used.threads),
             f"mixcl_auto {used.mixcl_auto}, torch {used.torch}, Python {used.python}",
         )
         counts[row] = counts.get(row, 0) + 1
     rows = [(*row, str(count)) for row, count in sorted(counts.items())]
-    columns = ("Stage", "Device", "Precision", "Threads", "Software", "Runs")
-    return _plain("Machines and software", columns, rows, names=5)
+    columns = ("Stage", "Device", "Precision", "Processes", "Threads", "Software", "Runs")
+    return _plain("Machines and software", columns, rows, names=6)
 
 
 def dataset_table(plan: Plan) -> Table:

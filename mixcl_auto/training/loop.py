@@ -100,7 +100,7 @@ def train(job: Job, state: TrainingState, *, progress: Progress, stop_after: int
         seed=plan.seed,
         batch_size=plan.batch_size,
         steps=range(state.step, last),
-        workers=plan.workers,
+        workers=-(-plan.workers // job.ranks.local_count),  # the machine's, shared by its processes
         device=device,
         ranks=job.ranks,
     )

@@ -6,6 +6,7 @@ from mixcl_auto.errors import PlanError
 from mixcl_auto.evaluation.score import score_folder, score_run
 from mixcl_auto.inference.predict import predict_held_out
 from mixcl_auto.io.plans import find_plan, read_plan
+from mixcl_auto.io.run_lock import run_lock
 from mixcl_auto.io.scores import write_scores
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.plan import Plan
@@ -32,12 +33,13 @@ def evaluate_run(
 
     Raises:
         PlanError: if there is no such plan or target.
-        RunError: if there is no such run, or its training has not ended.
+        RunError: if there is no such run, its training has not ended, or another process works on it.
     """
     project = open_project(workspace, plan)
     run = find_run(project, dataset=dataset, init=str(init), fraction=fraction, fold=fold, seed=seed)
-    predict_held_out(project.workspace, project.plan_name, run, progress=progress, device=device)
-    return score_run(project.workspace, project.plan_name, run, progress=progress), run.scores
+    with run_lock(run):
+        predict_held_out(project.workspace, project.plan_name, run, progress=progress, device=device)
+        return score_run(project.workspace, project.plan_name, run, progress=progress), run.scores
 
 
 def evaluate_folder(

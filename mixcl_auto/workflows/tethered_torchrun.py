@@ -2,7 +2,7 @@
 
 ``python -m mixcl_auto.workflows.tethered_torchrun PARENT`` and then torchrun's arguments.
 The processes of a training have torchrun as their parent, so it is torchrun that has to watch; at SIGTERM it
-passes the signal on, and the training saves its state.
+passes the signal on, and the training saves its state. They in turn end when torchrun is gone.
 """
 
 import sys
@@ -16,11 +16,15 @@ def main(arguments: list[str]) -> None:
     Args:
         arguments: the parent's process id, then torchrun's own.
     """
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main as torchrun
 
     parent, *others = arguments
     end_with_parent(int(parent))
-    torchrun(others)
+    try:
+        torchrun(others)
+    except ChildFailedError:
+        sys.exit(1)  # the process that failed has said why, which torchrun's own report would only bury
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@ import csv
 import math
 import os
 import signal
-from dataclasses import dataclass, field
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mixcl_auto.distributed.ranks import Ranks
 from mixcl_auto.errors import RunError
 from mixcl_auto.io.workspace import PretrainFolder
 from mixcl_auto.progress import Silent
 from mixcl_auto.records.plan import Plan, TrainerPlan
+from mixcl_auto.training import loop
 from mixcl_auto.training.curves import Panel
 from mixcl_auto.training.loop import Job, train
 from mixcl_auto.training.run_log import Value
-from mixcl_auto.training.samples import Batch, Sample
+from mixcl_auto.training.samples import Batch, Sample, load_batches
 from mixcl_auto.training.state import TrainingState, resume_state, start_state
 
 CPU = torch.device("cpu")
@@ -264,3 +267,19 @@ def test_state_without_a_checkpoint_starts_at_step_0(tmp_path: Path) -> None:
     _, state = make_run(tmp_path, make_plan())
     assert not resume_state(tmp_path / "checkpoint.pt", state)
     assert state.step == 0
+
+
+@pytest.mark.parametrize(("processes", "workers"), [(1, 5), (2, 3), (8, 1)])
+def test_processes_on_one_machine_share_its_loader_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int, workers: int
+) -> None:
+    job, state = make_run(tmp_path, make_plan(workers=5))
+    asked = []
+
+    def note(*arguments: object, **options: object) -> Generator[Batch, None, None]:
+        asked.append(options["workers"])
+        return load_batches(*arguments, **{**options, "workers": 0})
+
+    monkeypatch.setattr(loop, "load_batches", note)
+    train(replace(job, ranks=Ranks(local_count=processes)), state, progress=Silent())
+    assert asked == [workers]

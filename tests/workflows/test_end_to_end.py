@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import held_elsewhere
 
 import mixcl_auto
 from mixcl_auto.errors import PlanError, RunError
@@ -97,6 +98,15 @@ def test_scoring_a_folder_of_the_runs_predictions_gives_the_runs_scores(
     assert path == predictions / "scores.csv"
     assert [score.dice for score in scores] == [score.dice for score in again]
     assert [score.surface_dice for score in scores] == [score.surface_dice for score in again]
+
+
+def test_a_run_that_others_work_on_is_not_scored_meanwhile(project: Workspace) -> None:
+    folder = project.finetune("plan", "Target_Abdomen", "mixcl", 0.25, 0, 0)
+    with (
+        held_elsewhere(folder) as other,
+        pytest.raises(RunError, match=f"process {other} on .* has been working on this run"),
+    ):
+        mixcl_auto.evaluate_run(project, fraction=0.25)
 
 
 def test_report_has_a_page_and_says_what_is_missing(project: Workspace) -> None:

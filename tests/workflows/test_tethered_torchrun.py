@@ -54,3 +54,24 @@ def test_the_processes_of_a_training_stop_when_the_starter_of_torchrun_is_killed
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(torchrun, signal.SIGKILL)
+
+
+FAILING_RANK = """\
+import os, sys
+
+if os.environ["RANK"] == "1":
+    print("Error: process 1 of 2: this scan can't be read", file=sys.stderr)
+    sys.exit(1)
+"""
+
+
+def test_a_failed_process_has_the_last_word(tmp_path: Path) -> None:
+    script = tmp_path / "rank.py"
+    script.write_text(FAILING_RANK)
+    program = [sys.executable, "-m", "mixcl_auto.workflows.tethered_torchrun", str(os.getpid())]
+    command = [*program, "--standalone", "--nproc-per-node", "2", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 1
+    assert "this scan can't be read" in done.stderr
+    assert "Root Cause" not in done.stderr
+    assert "Traceback" not in done.stderr

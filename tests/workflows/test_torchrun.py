@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,14 @@ def second_rank(launcher: int) -> int:
     return int(found[0])
 
 
-def wait_for_checkpoint(folder: FinetuneFolder, process: subprocess.Popen[str]) -> None:
+def is_gone(process: int) -> bool:
+    try:
+        return "Z" in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+
+
+def wait_for_checkpoint(folder: FinetuneFolder, process: "subprocess.Popen[Any]") -> None:
     end = time.monotonic() + SECONDS
     while not folder.checkpoint.exists():
         assert process.poll() is None, "ended before its first checkpoint"
@@ -75,3 +83,17 @@ def test_a_killed_process_ends_the_others_and_one_process_goes_on(fresh_planned_
     _, errors = alone.communicate(timeout=SECONDS)
     assert "going on after step" in errors
     assert "its state is saved" in errors
+
+
+def test_a_killed_launcher_leaves_no_process_behind(fresh_planned_workspace: Workspace) -> None:
+    workspace, edits = fresh_planned_workspace, ("finetune.iterations=3000", "finetune.checkpoint_every=20")
+    launcher = subprocess.Popen(command(workspace, 2, *edits), stderr=subprocess.DEVNULL)
+    wait_for_checkpoint(folder_of(workspace), launcher)
+    ranks = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+    launcher.kill()
+    launcher.wait()
+    end = time.monotonic() + SECONDS
+    while not all(is_gone(int(rank)) for rank in ranks):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert len(ranks) == 2
