@@ -97,6 +97,14 @@ class Grid:
         found = {key.fraction for key in self.keys if key.dataset == dataset}
         return tuple(sorted({*self.plan.experiment.fractions_of(dataset), *found}))
 
+    def is_table_2_alone(self, dataset: str, fraction: float) -> bool:
+        """Whether a share of labels is there for the ablations, and no share of Table 1."""
+        ablated = any(
+            key.dataset == dataset and key.fraction == fraction and self.without.get(key.init)
+            for key in self.keys
+        )
+        return ablated and fraction not in self.plan.experiment.fractions_of(dataset)
+
     @cached_property
     def inits(self) -> tuple[str, ...]:
         """Scratch, then all other planned initialisations, then others that were run; no ablations."""

@@ -34,6 +34,8 @@ def table_1(grid: Grid) -> Table:
     columns += [f"{titles[ours]} - {titles[supervised]}" for ours, supervised in pairs]
     rows, data = [], []
     for target, fraction in table_cells(grid):
+        if grid.is_table_2_alone(target, fraction):
+            continue
         scratch = arm_figure(grid, target, SCRATCH, fraction)
         row = [target, percent_text(fraction), _arm_text(scratch)]
         values: dict[str, Value] = {"target": target, "fraction": fraction, **_arm_data("scratch", scratch)}

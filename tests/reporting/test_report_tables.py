@@ -183,6 +183,16 @@ def test_table_2_ticks_the_terms_at_the_fractions_of_the_ablation(make_lab):
     assert "No ablation" not in table.note
 
 
+def test_the_share_of_an_ablation_is_a_row_of_table_2_alone(make_lab):
+    lab = make_lab(folds=(0,), fractions=(0.05, 1.0), ablation_fractions=(0.3,))
+    for init in ("scratch", "mixcl"):
+        lab.finetune(init, 0.3, 0, 0.5)
+    assert [row[1] for row in table_1(collect(lab)).rows] == ["5%", "30%", "100%"]
+    lab.finetune("no_recon", 0.3, 0, 0.6, without=("reconstruction",))
+    assert [row[1] for row in table_1(collect(lab)).rows] == ["5%", "100%"]
+    assert {row[1] for row in table_2(collect(lab)).rows} == {"30%"}
+
+
 def test_table_2_without_ablations_says_so_and_keeps_the_papers_rows(unfinished_lab):
     table = table_2(collect(unfinished_lab))
     assert table.rows[:3] == (
