@@ -111,7 +111,7 @@ def test_texts_of_the_plan_are_escaped(unfinished_lab):
 
 def test_commands_in_notes_are_set_as_code(unfinished_lab):
     folder, _ = report(unfinished_lab)
-    assert "<code>--without reconstruction --name NAME</code>" in folder.page.read_text(encoding="utf-8")
+    assert "<code>mixcl_auto experiment --table 2</code>" in folder.page.read_text(encoding="utf-8")
 
 
 def test_a_plan_without_any_run_has_a_report(make_lab):
