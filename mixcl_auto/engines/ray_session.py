@@ -3,9 +3,11 @@
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -26,8 +28,10 @@ def import_ray(oom_retries: int) -> ModuleType:
     Raises:
         RunError: if it isn't installed.
     """
-    # both are read when Ray is loaded
+    # all are read when Ray is loaded; with another mode than Ray's itself no later process could be reached
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if "ray" not in sys.modules and has_token():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_task_oom_retries", str(oom_retries))
     try:
         import ray
@@ -38,6 +42,15 @@ def import_ray(oom_retries: int) -> ModuleType:
         ) from problem
     module: ModuleType = ray
     return module
+
+
+def has_token() -> bool:
+    """Whether this machine has a token to show to clusters; those that ask for none do not mind it.
+
+    A cluster asks for one by default, while a process that connects shows one only if it is told to.
+    """
+    given = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    return given or (Path.home() / ".ray" / "auth_token").is_file()
 
 
 def start_ray(ray: ModuleType, address: str | None, cores: int | None, gpus: int | None) -> None:
