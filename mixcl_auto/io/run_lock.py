@@ -29,6 +29,7 @@ _POLL_S = 0.1
 _HELD = (errno.EACCES, errno.EAGAIN)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _MOST_BYTES = 4096
+_REFUSAL = "has been working on this run since"
 
 
 class Holder(Record):
@@ -56,10 +57,8 @@ def run_lock(folder: RunFolder, *, patience_s: float = 0.0) -> Iterator[None]:
     Raises:
         RunError: if another process holds it; says which.
     """
-    folder.path.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor, locked = _open_and_take(folder, time.monotonic() + max(patience_s, _LEAST_PATIENCE_S))
     try:
-        locked = _take(descriptor, folder, max(patience_s, _LEAST_PATIENCE_S))
         if locked:
             me = Holder(host=gethostname(), pid=os.getpid(), since=_now())
             _write(descriptor, me.to_json().encode())
@@ -95,9 +94,40 @@ def holder(folder: RunFolder) -> Holder | None:
     return None
 
 
-def _take(descriptor: int, folder: RunFolder, patience_s: float) -> bool:
+def says_refused(text: str) -> bool:
+    """Whether a program that said this ended because another process works on its run."""
+    return _REFUSAL in text
+
+
+def _open_and_take(folder: RunFolder, deadline: float) -> tuple[int, bool]:
+    """The descriptor of the lock's file, and whether it is locked: not if there are no locks here.
+
+    A file that was removed or replaced while we waited for it keeps nobody else out: then the one that is
+    there now is taken.
+    """
+    while True:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            locked = _take(descriptor, folder, deadline)
+            if not locked or _is_in_place(descriptor, folder):
+                return descriptor, locked
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is_in_place(descriptor: int, folder: RunFolder) -> bool:
+    """Whether an open lock file is still the one that others find."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), folder.lock.stat())
+    except OSError:  # removed; on NFS fstat may say so itself, by ESTALE
+        return False
+
+
+def _take(descriptor: int, folder: RunFolder, deadline: float) -> bool:
     """Take the lock; false if there are no locks here."""
-    deadline = time.monotonic() + patience_s
     while True:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -116,8 +146,8 @@ def _take(descriptor: int, folder: RunFolder, patience_s: float) -> bool:
         if time.monotonic() >= deadline:
             other = _read(descriptor)
             raise RunError(
-                f"{folder.path}: process {other.pid or 'unknown'} on {other.host} has been working on this "
-                f"run since {other.since}; wait for it, or stop it"
+                f"{folder.path}: process {other.pid or 'unknown'} on {other.host} {_REFUSAL} {other.since}; "
+                "wait for it, or stop it"
             )
         time.sleep(_POLL_S)
 

@@ -1,5 +1,6 @@
 """The whole grid of a plan's experiment, on an engine."""
 
+import math
 import shlex
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from mixcl_auto.engines.shared_folder import check_shared
 from mixcl_auto.errors import RunError
 from mixcl_auto.records.experiment import TableChoice
 from mixcl_auto.training.interruption import Interruption, RunStoppedError
-from mixcl_auto.workflows.experiment_checks import check_before_start, check_gpus
+from mixcl_auto.workflows.experiment_checks import check_before_start, check_device, check_gpus
 from mixcl_auto.workflows.experiment_scheduler import Scheduler, Watcher
 from mixcl_auto.workflows.experiment_status import TO_DO, Overview, read_overview
 from mixcl_auto.workflows.experiment_units import GridUnit, open_experiment
@@ -48,7 +49,7 @@ def experiment(
         gpus_per_run: 0.5 for two runs on one GPU, 2 for data-parallel runs on two; 1 if there are GPUs, if
             absent.
         retries: how often a run that failed is tried again.
-        device: such as ``cpu``, for every run; each takes a GPU if there is one, if absent.
+        device: ``cpu`` or ``cuda``, for every run; each takes a GPU if there is one, if absent.
         watcher: told of every change.
 
     Returns:
@@ -56,10 +57,12 @@ def experiment(
 
     Raises:
         PlanError: if the plan or its experiment can't be used.
-        RunError: if an initialisation or the cache is not there, or the engine can't be opened.
+        RunError: if an initialisation or the cache is not there, a finished run is not what the plan asks
+            for, or the engine can't be opened.
         RunStoppedError: after SIGINT or SIGTERM, once the runs have saved their state.
     """
     check_engine(engine, address)
+    check_device(device)
     asked = open_experiment(workspace, plan, table, device)
     check_before_start(asked)
     check_gpus(asked.project.plan, gpus_per_run)
@@ -68,21 +71,23 @@ def experiment(
         return read_overview(units)
     root = asked.project.workspace.root
     with open_engine(engine, jobs=jobs, address=address) as opened, Interruption() as interruption:
-        if engine == "ray":
-            check_shared(opened, root)  # type: ignore[arg-type]
-        gpus = choose_gpus(opened, units, gpus_per_run, device)
-        scheduler = Scheduler(
-            units,
-            opened,
-            task_of=lambda unit: unit_command(root, unit, gpus),
-            resources_of=lambda unit: Resources(cpus=unit.threads, gpus=gpus),
-            retries=retries,
-            watcher=watcher,
-        )
-        overview = scheduler.run(lambda: interruption.requested is not None)
+        try:
+            if engine == "ray":
+                check_shared(opened, root)  # type: ignore[arg-type]
+            gpus = choose_gpus(opened, gpus_per_run, device)
+            scheduler = Scheduler(
+                units,
+                opened,
+                task_of=lambda unit: unit_command(root, unit, gpus),
+                resources_of=lambda unit: unit_resources(unit, gpus),
+                retries=retries,
+                watcher=watcher,
+            )
+            overview = scheduler.run(lambda: interruption.requested is not None)
+        finally:
+            opened.close(CLOSING_S)
         if interruption.requested is None:
             return overview
-        opened.close(CLOSING_S)
     overview = read_overview(units)
     if watcher is not None:
         watcher.tick(overview)
@@ -140,14 +145,19 @@ def unit_command(root: Path, unit: GridUnit, gpus: float) -> Command:
     return Command((*program, "-w", str(root), *unit.arguments), log=unit.folder.output, name=unit.name)
 
 
-def choose_gpus(engine: Engine, units: tuple[GridUnit, ...], wish: float | None, device: str | None) -> float:
+def unit_resources(unit: GridUnit, gpus: float) -> Resources:
+    """What a unit takes up: its threads on a CPU; with GPUs a core per process, so that they decide alone."""
+    return Resources(cpus=math.ceil(gpus) if gpus > 0 else unit.threads, gpus=gpus)
+
+
+def choose_gpus(engine: Engine, wish: float | None, device: str | None) -> float:
     """GPUs per run: as wished, else one where the engine has any and the runs are not told to use the CPU."""
     if wish is not None:
         return wish
     if device is not None and device.startswith("cpu"):
         return 0.0
     try:
-        engine.capacity(Resources(cpus=max(unit.threads for unit in units), gpus=1.0))
+        engine.capacity(Resources(cpus=1, gpus=1.0))
     except RunError:
         return 0.0
     return 1.0

@@ -10,8 +10,15 @@ from mixcl_auto.records.experiment import check_experiment, init_name, pretraini
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.training.cases import open_cases
 from mixcl_auto.training.earlier_runs import refuse_other_finetuning, refuse_other_pretraining
-from mixcl_auto.workflows.experiment_units import Experiment, GridUnit, given_inits
+from mixcl_auto.workflows.experiment_units import (
+    Experiment,
+    GridUnit,
+    every_init,
+    given_inits,
+    is_pretrained,
+)
 from mixcl_auto.workflows.inputs import Project
+from mixcl_auto.workflows.pretrain import leave_out, use_method
 
 
 def check_before_start(experiment: Experiment) -> None:
@@ -51,6 +58,19 @@ def check_gpus(plan: Plan, gpus_per_run: float | None) -> None:
             )
 
 
+def check_device(device: str | None) -> None:
+    """Every run sees only the GPU that the engine gives it.
+
+    Raises:
+        RunError: if a certain GPU is asked for.
+    """
+    if device is not None and device.startswith("cuda:"):
+        raise RunError(
+            f"--device {device}: the engine gives each run its GPU; say --device cpu, or choose GPUs with "
+            "CUDA_VISIBLE_DEVICES"
+        )
+
+
 def _check_inits(project: Project, units: Iterable[GridUnit]) -> None:
     """Every init is random, or can be pre-trained, or is there; and no two are called the same."""
     from mixcl_auto.finetuning.initial_weights import find_init
@@ -59,7 +79,7 @@ def _check_inits(project: Project, units: Iterable[GridUnit]) -> None:
     can_be_made = {made.name for made in pretrainings_for(plan, used)}
     mistakes = [
         f"several are called {name!r} in results: rename the file"
-        for name, count in Counter(map(init_name, set(plan.experiment.inits))).items()
+        for name, count in Counter(map(init_name, every_init(plan))).items()
         if count > 1
     ]
     for name, init in given_inits(plan).items():
@@ -75,7 +95,8 @@ def _check_inits(project: Project, units: Iterable[GridUnit]) -> None:
 
 
 def _check_earlier_runs(project: Project, units: Iterable[GridUnit]) -> None:
-    """What is done, and so will be skipped, was done under this plan."""
+    """What is done, and so will be skipped, was done under this plan and from the encoders that are there."""
+    finetunings = []
     for unit in units:
         if not unit.is_done:
             continue
@@ -83,19 +104,39 @@ def _check_earlier_runs(project: Project, units: Iterable[GridUnit]) -> None:
             _compare_pretraining(project.plan, unit.folder)
         else:
             _compare_finetuning(project.plan, unit.folder)
+            finetunings.append(unit.folder)
+    _compare_encoders(project, finetunings)
 
 
 def _compare_pretraining(plan: Plan, folder: PretrainFolder) -> None:
-    before = read_pretrain_run(folder).plan
-    asked = {"method": before.pretrain.method, "without": before.pretrain.without}
-    now = plan.model_copy(update={"pretrain": plan.pretrain.model_copy(update=asked)})
-    refuse_other_pretraining(folder.path, before, now)
+    """It is what its name says, by method and terms too."""
+    (made,) = pretrainings_for(plan, [folder.path.name])
+    now = leave_out(use_method(plan, made.method), made.without)
+    refuse_other_pretraining(folder.path, read_pretrain_run(folder).plan, now)
 
 
 def _compare_finetuning(plan: Plan, folder: FinetuneFolder) -> None:
     run = read_finetune_run(folder)
     now = plan.model_copy(update={"finetune": plan.finetune.model_copy(update={"seed": run.seed})})
     refuse_other_finetuning(folder.path, run.plan, now, run.dataset)
+
+
+def _compare_encoders(project: Project, folders: Iterable[FinetuneFolder]) -> None:
+    """Fine-tunings of one init started from one encoder: that of the pre-training that is there now."""
+    others = []
+    for folder in folders:
+        run = read_finetune_run(folder)
+        made = project.workspace.pretrain(project.plan_name, run.init)
+        if run.weights is None or not is_pretrained(made):
+            continue
+        if read_pretrain_run(made).encoder_sha256 not in (None, run.weights.sha256):
+            others.append(f"  {folder.path}: not from {made.encoder}")
+    if others:
+        lines = "\n".join(others)
+        raise RunError(
+            f"finished fine-tunings started from another encoder than their pre-training now has:\n{lines}\n"
+            "remove these folders to fine-tune again from what is there, or put the earlier pre-training back"
+        )
 
 
 def _check_cache(project: Project, units: Iterable[GridUnit]) -> None:

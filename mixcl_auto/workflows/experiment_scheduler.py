@@ -1,23 +1,41 @@
 """Which unit runs when: pre-trainings first, each unit once, what failed again, nothing that others do."""
 
+import logging
+import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from socket import gethostname
 from typing import Any, Protocol
 
 from mixcl_auto.engines.engine import Engine, Outcome, Resources, Task
-from mixcl_auto.errors import RunError
+from mixcl_auto.errors import MixCLError, RunError
 from mixcl_auto.io.files import write_text
+from mixcl_auto.io.run_lock import says_refused
 from mixcl_auto.records.failure import Failure
-from mixcl_auto.workflows.experiment_status import TO_DO, Entry, Overview, look, mark_blocked, measured
+from mixcl_auto.workflows.experiment_status import (
+    TO_DO,
+    Entry,
+    Overview,
+    look,
+    mark_blocked,
+    measured,
+    state_at_rest,
+)
 from mixcl_auto.workflows.experiment_units import GridUnit
+
+logger = logging.getLogger(__name__)
 
 TICK_S = 1.0
 """How often a stop is noticed and watchers are told."""
 LOOK_AGAIN_S = 5.0
 """How often it is looked at whether units that others work on are done, or free again."""
+SETTLING_S = 5.0
+"""How long a network file system may take to show the files of a run that ended without an error."""
 
 
 class Watcher(Protocol):
@@ -40,11 +58,22 @@ class Unwatched:
         """Ignore it."""
 
 
+@dataclass(frozen=True)
+class _Ended:
+    """A task that has ended; its files say what that means."""
+
+    error: Exception | None
+    seconds: float
+    at: float
+    """By the monotonic clock."""
+
+
 class Scheduler:
     """Carries out the units of an experiment on an engine, as their files allow.
 
     What is done is skipped. A unit that another process works on is left to it and looked at again, so that
-    several experiments on one folder share the work. A unit that ends without being done is tried again.
+    several experiments on one folder share the work. A unit that ends without being done is tried again; what
+    goes wrong with one never ends the others.
     """
 
     def __init__(
@@ -58,6 +87,8 @@ class Scheduler:
         watcher: Watcher | None = None,
         tick_s: float = TICK_S,
         look_again_s: float = LOOK_AGAIN_S,
+        settling_s: float = SETTLING_S,
+        turn: int | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """Look at the files of all units.
@@ -71,6 +102,8 @@ class Scheduler:
             watcher: told of every change.
             tick_s: see ``TICK_S``.
             look_again_s: see ``LOOK_AGAIN_S``.
+            settling_s: see ``SETTLING_S``.
+            turn: with which of equal units to begin; another one in every process, if absent.
             pause: waits while nothing of our own runs.
 
         Raises:
@@ -79,15 +112,20 @@ class Scheduler:
         self._units = {unit.name: unit for unit in units}
         self._engine, self._task_of, self._resources_of = engine, task_of, resources_of
         self._retries, self._watcher = retries, watcher or Unwatched()
-        self._tick_s, self._look_again_s, self._pause = tick_s, look_again_s, pause
+        self._tick_s, self._look_again_s, self._settling_s = tick_s, look_again_s, settling_s
+        self._pause = pause
         self._entries = {unit.name: _fresh(look(unit)) for unit in units}
+        self._order = _in_order(self._entries.values(), own_turn() if turn is None else turn)
         self._attempts = dict.fromkeys(self._units, 0)
         self._began: dict[str, float] = {}
         """Of the units in flight."""
+        self._ended: dict[str, _Ended] = {}
+        """Of those whose files are still awaited."""
         self._at_once = 0
+        self._waits_for_engine = False
         self._looked = time.monotonic()
         self._capacities: dict[Resources, int] = {}
-        for entry in self._overview().of(*TO_DO):
+        for entry in self._overview().of("elsewhere", *TO_DO):
             self._capacity(entry.unit)
 
     def run(self, stopped: Callable[[], bool] = lambda: False) -> Overview:
@@ -116,20 +154,37 @@ class Scheduler:
 
     def _submit(self, stopped: Callable[[], bool]) -> None:
         """Hand out what is ready while there is room; nothing overtakes what does not fit."""
-        for unit in sorted(self._units.values(), key=lambda unit: (not unit.is_pretraining, -unit.steps)):
+        for unit in self._order:
             if stopped() or not self._is_ready(unit):
                 continue
-            if not self._fits(unit):
-                return
-            seen = _fresh(look(unit))
-            if seen.state not in TO_DO:
-                self._change(seen)
-                continue
-            unit.folder.failure.unlink(missing_ok=True)
-            self._began[unit.name] = time.monotonic()
-            self._at_once = len(self._began)
-            self._engine.submit(self._task_of(unit), self._resources_of(unit))
-            self._change(replace(seen, state="running"))
+            try:
+                if not self._start(unit):
+                    return
+            except (OSError, MixCLError) as problem:
+                self._count_attempt(unit, look(unit), f"{unit.name} can't be started: {problem}")
+
+    def _start(self, unit: GridUnit) -> bool:
+        """Hand a unit out, unless its files say that there is no need to; false if there is no room."""
+        if not self._fits(unit):
+            return False
+        seen = _fresh(look(unit))
+        if seen.state not in TO_DO:
+            self._change(seen)
+            return True
+        unit.folder.failure.unlink(missing_ok=True)
+        task = self._task_of(unit)
+        try:
+            self._engine.submit(task, self._resources_of(unit))
+        except RunError as problem:  # it could once: a node has gone since, and may come back
+            if not self._waits_for_engine:
+                logger.warning("runs wait for the engine: %s", problem)
+            self._waits_for_engine = True
+            return False
+        self._waits_for_engine = False
+        self._began[unit.name] = time.monotonic()
+        self._at_once = len(self._began)
+        self._change(replace(seen, state="running"))
+        return True
 
     def _is_ready(self, unit: GridUnit) -> bool:
         if self._entries[unit.name].state not in TO_DO:
@@ -152,25 +207,38 @@ class Scheduler:
         return self._capacities[resources]
 
     def _take(self, outcome: Outcome[Any, Any] | None) -> None:
-        """The files say whether a unit is done, whatever its process said."""
-        if outcome is None:
-            return
-        unit = self._units[outcome.task.name]
-        seconds = time.monotonic() - self._began.pop(unit.name)
+        if outcome is not None:
+            name, now = outcome.task.name, time.monotonic()
+            self._ended[name] = _Ended(outcome.error, now - self._began.pop(name), now)
+        for name, ended in list(self._ended.items()):
+            if self._judge(self._units[name], ended):
+                del self._ended[name]
+
+    def _judge(self, unit: GridUnit, ended: _Ended) -> bool:
+        """Let the files say whether a unit is done, whatever its process said; false if not yet."""
         seen = look(unit)
         if seen.state in ("done", "elsewhere"):
-            self._change(replace(seen, seconds=seconds if seen.state == "done" else None))
-            return
-        message = str(outcome.error) if outcome.error else _unfinished(unit)
+            self._change(replace(seen, seconds=ended.seconds if seen.state == "done" else None))
+        elif ended.error is not None and says_refused(str(ended.error)):
+            self._change(replace(seen, state="elsewhere", note=""))  # a moment ago: look again later
+        elif ended.error is None and time.monotonic() - ended.at < self._settling_s:
+            return False
+        else:
+            self._count_attempt(unit, seen, str(ended.error or seen.note or _unfinished(unit)))
+        return True
+
+    def _count_attempt(self, unit: GridUnit, seen: Entry, message: str) -> None:
+        """A unit was tried in vain: it is tried again, or has failed."""
         self._attempts[unit.name] += 1
         attempts = self._attempts[unit.name]
         if attempts <= self._retries:
             again = f"{message}\nattempt {attempts} of {self._retries + 1}; it will be tried again"
-            self._change(replace(_fresh(seen), note=again))
+            self._change(replace(seen, state=state_at_rest(unit.folder), note=again))
             return
         now = datetime.now(UTC).isoformat(timespec="seconds")
         failure = Failure(attempts=attempts, host=gethostname(), at=now, message=message)
-        write_text(unit.folder.failure, failure.to_json())
+        with suppress(OSError):  # where the folder is what fails, the message is shown at least
+            write_text(unit.folder.failure, failure.to_json())
         self._change(replace(seen, state="failed", note=message))
 
     def _look_elsewhere(self) -> None:
@@ -202,7 +270,31 @@ def _fresh(entry: Entry) -> Entry:
     """A unit that was given up before gets another chance."""
     if entry.state != "failed":
         return entry
-    return replace(entry, state="stopped" if entry.unit.folder.run.is_file() else "waiting", note="")
+    return replace(entry, state=state_at_rest(entry.unit.folder), note="")
+
+
+def own_turn() -> int:
+    """A number that differs between the processes of all machines."""
+    return zlib.crc32(f"{gethostname()}:{os.getpid()}".encode())
+
+
+def _in_order(entries: Iterable[Entry], turn: int) -> tuple[GridUnit, ...]:
+    """Pre-trainings first, longer units before shorter ones, and of equals first the one whose turn it is.
+
+    So several experiments on one folder begin with different units, and do not race for the same one.
+    """
+    ranked = sorted(entries, key=_rank)
+    order: list[GridUnit] = []
+    for _, equals in groupby(ranked, key=_rank):
+        units = [entry.unit for entry in equals]
+        first = turn % len(units)
+        order += units[first:] + units[:first]
+    return tuple(order)
+
+
+def _rank(entry: Entry) -> tuple[bool, int, bool]:
+    """What comes first is lowest; of equals what need not be done is last, so that turns count the others."""
+    return not entry.unit.is_pretraining, -entry.unit.steps, entry.state not in TO_DO
 
 
 def _unfinished(unit: GridUnit) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
+from mixcl_auto.errors import MixCLError
 from mixcl_auto.io.files import read_text
 from mixcl_auto.io.run_lock import holder
 from mixcl_auto.io.workspace import RunFolder
@@ -93,17 +94,29 @@ def read_overview(units: Sequence[GridUnit]) -> Overview:
 def look(unit: GridUnit) -> Entry:
     """The state of one unit, from its files; who works on it counts as ``elsewhere``.
 
-    The calling process must not work on the unit itself.
+    The calling process must not work on the unit itself. One whose files can't be read counts as failed.
     """
     folder = unit.folder
     if unit.is_done:
         return measured(Entry(unit, "done"))
-    if (at_work := holder(folder)) is not None:
+    try:
+        at_work = holder(folder)
+    except OSError as problem:
+        return Entry(unit, "failed", note=_unreadable(unit, problem))
+    if at_work is not None:
         return measured(Entry(unit, "elsewhere", host=at_work.host))
-    if folder.failure.is_file():
-        return measured(Entry(unit, "failed", note=read_failure(folder).message))
-    started = folder.run.is_file() or folder.log.is_file()
-    return measured(Entry(unit, "stopped" if started else "waiting"))
+    if (failure := read_failure(folder)) is not None:
+        return measured(Entry(unit, "failed", note=failure.message))
+    return measured(Entry(unit, state_at_rest(folder)))
+
+
+def state_at_rest(folder: RunFolder) -> State:
+    """The state of a unit that is to be done and that nobody works on."""
+    try:
+        started = folder.run.is_file() or folder.log.is_file()
+    except OSError:
+        started = False
+    return "stopped" if started else "waiting"
 
 
 def measured(entry: Entry) -> Entry:
@@ -122,38 +135,47 @@ def mark_blocked(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     )
 
 
-def read_failure(folder: RunFolder) -> Failure:
-    """Why a run was given up.
+def read_failure(folder: RunFolder) -> Failure | None:
+    """Why a run was given up; absent if it was not, or if nobody can tell.
 
-    Raises:
-        DataError: if the file can't be read or is malformed.
+    The file is a note for people: whoever starts the run again removes it, at any moment.
     """
-    text = read_text(folder.failure, what="note of a failure", remedy="remove it")
-    return Failure.from_json(text, source=str(folder.failure))
+    try:
+        text = read_text(folder.failure, what="note of a failure", remedy="remove it")
+        return Failure.from_json(text, source=str(folder.failure))
+    except MixCLError:
+        return None
 
 
 def last_step(log: Path) -> int:
-    """The last step of a ``log.csv``, from its end; 0 if there is none yet."""
+    """The last step of a ``log.csv``, from its end; 0 if there is none that can be read."""
     try:
         with log.open("rb") as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - _TAIL_BYTES))
             whole = file.read().rpartition(b"\n")[0]
-    except FileNotFoundError:
+    except OSError:
         return 0
     first = whole.rpartition(b"\n")[2].partition(b",")[0]
     return int(first) if first.isdigit() else 0
 
 
 def typical_seconds(timing: Path) -> float | None:
-    """The median of the seconds per step in a ``timing.csv``."""
+    """The median of the seconds per step in a ``timing.csv``; absent if there are none that can be read."""
     try:
-        with timing.open(encoding="utf-8", newline="") as file:
+        with timing.open(encoding="utf-8", errors="replace", newline="") as file:
             seconds = [_number(row.get("seconds")) for row in csv.DictReader(file)]
-    except FileNotFoundError:
+    except (OSError, csv.Error):
         return None
     known = [value for value in seconds if value is not None]
     return median(known) if known else None
+
+
+def _unreadable(unit: GridUnit, problem: OSError) -> str:
+    return (
+        f"{unit.name}: its files can't be read ({problem}); make them readable, or remove {unit.folder.path} "
+        "to start it again"
+    )
 
 
 def _number(text: str | None) -> float | None:

@@ -153,27 +153,29 @@ def open_experiment(
 
 def given_inits(plan: Plan) -> dict[str, str]:
     """How results call each init, and how the plan gives it."""
+    return {init_name(init): init for init in every_init(plan)}
+
+
+def every_init(plan: Plan) -> tuple[str, ...]:
+    """The inits of both tables, each once, as the plan gives them."""
     every = (SCRATCH, MIXCL, *plan.experiment.ablations, *plan.experiment.inits)
-    return {init_name(init): init for init in every}
+    return tuple(dict.fromkeys(every))
 
 
 def is_scored(folder: FinetuneFolder) -> bool:
     """Whether a fine-tuning is done: its record, and scores of every held-out case."""
-    if not folder.run.is_file():
-        return False
     try:
-        return isinstance(read_finetuning(folder), ScoredRun)
-    except MixCLError:  # malformed: the run itself will say so
+        return folder.run.is_file() and isinstance(read_finetuning(folder), ScoredRun)
+    except (OSError, MixCLError):  # unreadable or malformed: the run itself will say so
         return False
 
 
 def is_pretrained(folder: PretrainFolder) -> bool:
     """Whether a pre-training is done, with its encoder at hand."""
-    if not (folder.run.is_file() and folder.encoder.is_file()):
-        return False
     try:
-        return read_pretrain_run(folder).status == "finished"
-    except MixCLError:
+        there = folder.run.is_file() and folder.encoder.is_file()
+        return there and read_pretrain_run(folder).status == "finished"
+    except (OSError, MixCLError):
         return False
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from mixcl_auto.errors import RunError
 from mixcl_auto.io import run_lock as module
-from mixcl_auto.io.run_lock import holder, run_lock
+from mixcl_auto.io.run_lock import holder, run_lock, says_refused
 from mixcl_auto.io.workspace import RunFolder
 
 HOLD = """\
@@ -55,8 +55,9 @@ def test_a_second_process_is_refused_and_told_who_works_on_the_run(folder: RunFo
         wanted = (
             rf"run: process {process.pid} on {socket.gethostname()} has been working on this run since 20"
         )
-        with pytest.raises(RunError, match=wanted), run_lock(folder):
+        with pytest.raises(RunError, match=wanted) as caught, run_lock(folder):
             pass
+        assert says_refused(f"Error: {caught.value}\nas the log has it")
 
 
 def test_a_killed_holder_is_none(folder: RunFolder) -> None:
@@ -87,6 +88,21 @@ def test_patience_outlasts_a_holder_that_is_about_to_end(folder: RunFolder) -> N
         killer = ["sh", "-c", f"sleep 2.5; kill -9 {process.pid}"]
         with subprocess.Popen(killer), run_lock(folder, patience_s=30):
             assert time.monotonic() - began > 2
+
+
+@pytest.mark.parametrize("with_new_lock", [False, True])
+def test_whoever_waited_for_a_lock_that_was_removed_takes_the_one_that_is_there(
+    folder: RunFolder, with_new_lock: bool
+) -> None:
+    with held_elsewhere(folder) as (process, _):
+        remove = f"sleep 0.5; rm -r {folder.path}; "
+        if with_new_lock:
+            remove += f"mkdir {folder.path}; touch {folder.lock}; "
+        with (
+            subprocess.Popen(["sh", "-c", f"{remove} kill -9 {process.pid}"]),
+            run_lock(folder, patience_s=30),
+        ):
+            assert f'"pid": {os.getpid()}' in folder.lock.read_text()
 
 
 def test_a_free_run_has_no_holder(folder: RunFolder) -> None:

@@ -1,8 +1,11 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
 from grid_of_units import finetuning, finish, pretraining, start
 
+from mixcl_auto.io import run_lock
 from mixcl_auto.io.files import write_text
 from mixcl_auto.io.run_lock import Holder
 from mixcl_auto.records.failure import Failure
@@ -29,6 +32,50 @@ def test_states_are_told_by_the_files(tmp_path: Path) -> None:
     assert [entry.state for entry in found] == ["waiting", "stopped", "done", "failed"]
     assert [entry.step for entry in found] == [0, 20, 0, 10]
     assert found[3].note == "ended with code 1"
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"attempts": 3, "why": "a later version"}'])
+def test_a_note_of_failure_that_tells_nothing_is_none(tmp_path: Path, content: str) -> None:
+    unit = finetuning(tmp_path, 0)
+    start(unit, 20)
+    unit.folder.failure.write_text(content)
+    assert look(unit).state == "stopped"
+
+
+def test_a_note_of_failure_that_goes_while_it_is_read_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_file = Path.is_file
+    monkeypatch.setattr(Path, "is_file", lambda path: path.name == "failed.json" or is_file(path))
+    assert look(finetuning(tmp_path, 0)).state == "waiting"
+
+
+def test_a_unit_whose_folder_is_a_file_has_failed_and_the_others_are_told(tmp_path: Path) -> None:
+    units = [finetuning(tmp_path, number) for number in range(2)]
+    units[0].folder.path.parent.mkdir(parents=True)
+    units[0].folder.path.write_text("no folder")
+    found = read_overview(units).entries
+    assert [entry.state for entry in found] == ["failed", "waiting"]
+    assert found[0].note.startswith("T, scratch, fold 0: its files can't be read ([Errno 20]")
+
+
+def test_files_that_the_file_system_refuses_to_read_fail_their_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *arguments: object, **options: object) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+
+    unit = finetuning(tmp_path, 0)
+    start(unit, 20)
+    unit.folder.lock.touch()
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "is_file", refuse)
+        patched.setattr(Path, "open", refuse)
+        patched.setattr(run_lock.os, "open", refuse)
+        entry = look(unit)
+        assert (last_step(unit.folder.log), typical_seconds(unit.folder.timing)) == (0, None)
+    assert entry.state == "failed"
+    assert "Stale file handle" in entry.note
 
 
 def test_a_finished_pre_training_without_its_encoder_is_not_done(tmp_path: Path) -> None:

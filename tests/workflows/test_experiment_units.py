@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,18 @@ from grid_of_units import FakeEngine, finetuning, finish, pretraining
 import mixcl_auto
 from mixcl_auto.engines.command import PARENT, PYTHON
 from mixcl_auto.engines.engine import Resources
+from mixcl_auto.engines.slots import Slots
 from mixcl_auto.errors import PlanError, RunError
+from mixcl_auto.io.files import write_text
 from mixcl_auto.io.plans import read_plan, write_plan
-from mixcl_auto.io.workspace import Workspace
+from mixcl_auto.io.runs import read_finetune_run, read_pretrain_run
+from mixcl_auto.io.workspace import FinetuneFolder, Workspace
 from mixcl_auto.records.plan_edits import edit_plan
-from mixcl_auto.workflows.experiment import choose_gpus, unit_command
-from mixcl_auto.workflows.experiment_checks import check_before_start, check_gpus
-from mixcl_auto.workflows.experiment_units import GridUnit, open_experiment
+from mixcl_auto.records.run import LoadedWeights
+from mixcl_auto.workflows import experiment as workflow
+from mixcl_auto.workflows.experiment import CLOSING_S, choose_gpus, unit_command, unit_resources
+from mixcl_auto.workflows.experiment_checks import check_before_start, check_device, check_gpus
+from mixcl_auto.workflows.experiment_units import Experiment, GridUnit, open_experiment
 
 
 @pytest.fixture
@@ -96,6 +102,14 @@ def test_two_inits_of_one_name_are_refused(edit, tmp_path: Path) -> None:
         check_before_start(experiment)
 
 
+@pytest.mark.parametrize("name", ["mixcl", "no_reconstruction"])
+def test_a_file_called_as_an_init_of_table_2_is_refused(edit, tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.pt").write_bytes(b"x")
+    experiment = edit(f'experiment.inits=["scratch","{tmp_path / name}.pt"]')
+    with pytest.raises(RunError, match=f"several are called '{name}'"):
+        check_before_start(experiment)
+
+
 def test_a_case_that_is_not_in_the_cache_is_named(edit) -> None:
     experiment = edit()
     plan = experiment.project.plan
@@ -121,6 +135,61 @@ def test_done_runs_of_another_plan_are_refused_not_skipped(edit) -> None:
         check_before_start(experiment)
 
 
+def write_pretraining(experiment: Experiment, name: str, **section: object) -> None:
+    """A finished pre-training under the experiment's plan, with other fields of its section."""
+    folder = experiment.project.workspace.pretrain("plan", name)
+    finish(replace(pretraining(folder.path, name), folder=folder))
+    plan = experiment.project.plan
+    used = plan.model_copy(update={"pretrain": plan.pretrain.model_copy(update=section)})
+    run = read_pretrain_run(folder).model_copy(update={"plan": used, "encoder_sha256": "new"})
+    write_text(folder.run, run.to_json())
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong", "field"),
+    [
+        ("no_reconstruction", {"without": ("reconstruction",)}, {"without": ()}, "without"),
+        ("mixcl", {}, {"without": ("reconstruction",)}, "without"),
+        ("supervised", {"method": "supervised"}, {}, "method"),
+    ],
+)
+def test_a_pre_training_that_is_not_what_its_name_says_is_refused(
+    edit, name: str, right: dict, wrong: dict, field: str
+) -> None:
+    experiment = edit('experiment.inits=["scratch","supervised","mixcl"]')
+    write_pretraining(experiment, name, **right)
+    check_before_start(experiment)
+    write_pretraining(experiment, name, **wrong)
+    with pytest.raises(RunError, match=rf"{name} holds a run of another plan.*\n  pretrain\.{field}: "):
+        check_before_start(experiment)
+
+
+def test_fine_tunings_from_an_encoder_that_is_there_no_more_are_refused(edit) -> None:
+    experiment = edit('experiment.inits=["scratch","mixcl"]', "experiment.fractions=[0.25]", table="1")
+    write_pretraining(experiment, "mixcl")
+    for unit in experiment.units():
+        if isinstance(unit.folder, FinetuneFolder):
+            finish(unit)
+    scratch, mixcl = [unit.folder for unit in experiment.units() if isinstance(unit.folder, FinetuneFolder)]
+    shared = {"plan": experiment.project.plan, "dataset": "Target_Abdomen"}
+    write_text(scratch.run, read_finetune_run(scratch).model_copy(update=shared).to_json())
+
+    def start_from(sha256: str) -> None:
+        weights = LoadedWeights(source="mixcl", sha256=sha256, loaded=())
+        run = read_finetune_run(mixcl).model_copy(update={**shared, "init": "mixcl", "weights": weights})
+        write_text(mixcl.run, run.to_json())
+
+    start_from("new")
+    check_before_start(experiment)
+    start_from("old")
+    with pytest.raises(RunError, match=r"from another encoder than .*\n.*\nremove these folders") as caught:
+        check_before_start(experiment)
+    assert str(mixcl.path) in str(caught.value)
+    assert str(scratch.path) not in str(caught.value)
+    shutil.rmtree(experiment.project.workspace.pretrain("plan", "mixcl").path)
+    check_before_start(experiment)
+
+
 def test_fractions_of_a_target_that_is_not_there_are_refused(edit) -> None:
     with pytest.raises(PlanError, match="Elsewhere is no target"):
         check_before_start(edit('experiment.target_fractions={"Elsewhere":[0.5]}'))
@@ -144,6 +213,40 @@ def test_a_fraction_of_a_gpu_and_divisors_of_the_batch_are_fine(planned_workspac
         check_gpus(plan, gpus)
 
 
+def test_a_certain_gpu_for_all_runs_is_refused(planned_workspace: Workspace) -> None:
+    with pytest.raises(RunError, match="--device cuda:1: the engine gives each run its GPU"):
+        mixcl_auto.experiment(planned_workspace.root, device="cuda:1")
+    for device in (None, "cpu", "cuda"):
+        check_device(device)
+
+
+def test_gpus_decide_how_many_runs_there_are_at_once(tmp_path: Path) -> None:
+    unit = pretraining(tmp_path, threads=8)
+    assert unit_resources(unit, 0.0) == Resources(cpus=8)
+    slots = Slots(16, devices=tuple("01234567"))
+    for gpus, at_once in ((0.5, 16), (1.0, 8), (2.0, 4)):
+        assert slots.capacity(unit_resources(unit, gpus)) == at_once
+    assert unit_resources(unit, 2.0).cpus == 2
+
+
+def test_runs_get_the_time_to_save_their_state_whatever_ends_the_experiment(
+    edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Recording(FakeEngine):
+        def close(self, patience_s: float = 30.0) -> None:
+            patience.append(patience_s)
+
+        def wait(self, seconds: float | None = None) -> None:
+            raise OSError("the engine broke")
+
+    patience: list[float] = []
+    root = edit('experiment.inits=["scratch"]', table="1").project.workspace.root
+    monkeypatch.setattr(workflow, "open_engine", lambda *names, **options: Recording(lambda name: None))
+    with pytest.raises(OSError, match="the engine broke"):
+        workflow.experiment(root, table="1")
+    assert patience[0] == CLOSING_S
+
+
 def test_a_unit_runs_as_a_process_tethered_to_its_starter(tmp_path: Path) -> None:
     unit = finetuning(tmp_path, 0)
     command = unit_command(Path("/ws"), unit, gpus=0.5)
@@ -160,17 +263,16 @@ def test_on_several_gpus_torchrun_is_tethered_and_its_processes_are_not(tmp_path
     )
 
 
-def test_runs_take_a_gpu_each_where_there_are_any(tmp_path: Path) -> None:
+def test_runs_take_a_gpu_each_where_there_are_any() -> None:
     class Rich(FakeEngine):
         def capacity(self, resources: Resources) -> int:
             return 2
 
-    units = (pretraining(tmp_path),)
     poor, rich = FakeEngine(lambda name: None), Rich(lambda name: None)
-    assert choose_gpus(poor, units, None, None) == 0
-    assert choose_gpus(rich, units, None, None) == 1
-    assert choose_gpus(rich, units, None, "cpu") == 0
-    assert choose_gpus(rich, units, 0.5, None) == 0.5
+    assert choose_gpus(poor, None, None) == 0
+    assert choose_gpus(rich, None, None) == 1
+    assert choose_gpus(rich, None, "cpu") == 0
+    assert choose_gpus(rich, 0.5, None) == 0.5
 
 
 def test_commands_that_are_left_are_given_as_a_shell_takes_them(edit) -> None:
