@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mixcl_auto.errors import PlanError
-from mixcl_auto.records.plan import Plan
+from mixcl_auto.errors import PlanError, RunError
+from mixcl_auto.records.plan import Method, Plan, Term
 from mixcl_auto.records.record import describe_mistakes
 
 EDITABLE_SECTIONS = ("preprocess", "network", "pretrain", "finetune", "inference", "experiment")
@@ -53,6 +53,32 @@ def _keep_one_length(section: dict[str, Any], key: str) -> None:
     other = {"epochs": "iterations", "iterations": "epochs"}.get(key)
     if other is not None and section[key] is not None:
         section[other] = None
+
+
+def use_method(plan: Plan, method: Method | None) -> Plan:
+    """The plan with another method of pre-training, where one is given."""
+    if method is None:
+        return plan
+    section = plan.pretrain.model_copy(update={"method": method})
+    return plan.model_copy(update={"pretrain": section})
+
+
+def leave_out(plan: Plan, without: Iterable[Term]) -> Plan:
+    """The plan without these terms, beside those that it leaves out already.
+
+    Raises:
+        RunError: if no term is left, or the plan's method has no terms.
+    """
+    terms = tuple(sorted({*plan.pretrain.without, *without}))
+    if terms and plan.pretrain.method != "mixcl":
+        raise RunError(
+            f"--without and pretrain.without leave out terms of MixCL's loss, and the method "
+            f"{plan.pretrain.method} has none: drop {', '.join(terms)}, or use --method mixcl"
+        )
+    if len(terms) == 3:
+        raise RunError("--without names all three terms; leave at least one")
+    section = plan.pretrain.model_copy(update={"without": terms})
+    return plan.model_copy(update={"pretrain": section})
 
 
 def plan_differences(first: Plan, second: Plan, sections: Iterable[str] = EDITABLE_SECTIONS) -> list[str]:

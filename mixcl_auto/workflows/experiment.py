@@ -7,6 +7,7 @@ from pathlib import Path
 from mixcl_auto.engines.command import PARENT, PYTHON, Command
 from mixcl_auto.engines.engine import Engine, Resources
 from mixcl_auto.engines.open_engine import EngineName, check_engine, open_engine
+from mixcl_auto.engines.ray_engine import RayEngine
 from mixcl_auto.engines.shared_folder import check_shared
 from mixcl_auto.errors import RunError
 from mixcl_auto.records.experiment import TableChoice
@@ -72,8 +73,8 @@ def experiment(
     root = asked.project.workspace.root
     with open_engine(engine, jobs=jobs, address=address) as opened, Interruption() as interruption:
         try:
-            if engine == "ray":
-                check_shared(opened, root)  # type: ignore[arg-type]
+            if isinstance(opened, RayEngine):
+                check_shared(opened, root)
             gpus = choose_gpus(opened, gpus_per_run, device)
             scheduler = Scheduler(
                 units,

@@ -8,6 +8,7 @@ from mixcl_auto.io.runs import read_finetune_run, read_pretrain_run
 from mixcl_auto.io.workspace import FinetuneFolder, PretrainFolder
 from mixcl_auto.records.experiment import check_experiment, init_name, pretrainings_for
 from mixcl_auto.records.plan import Plan
+from mixcl_auto.records.plan_edits import leave_out, use_method
 from mixcl_auto.training.cases import open_cases
 from mixcl_auto.training.earlier_runs import refuse_other_finetuning, refuse_other_pretraining
 from mixcl_auto.workflows.experiment_units import (
@@ -18,7 +19,6 @@ from mixcl_auto.workflows.experiment_units import (
     is_pretrained,
 )
 from mixcl_auto.workflows.inputs import Project
-from mixcl_auto.workflows.pretrain import leave_out, use_method
 
 
 def check_before_start(experiment: Experiment) -> None:

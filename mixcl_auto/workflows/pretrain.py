@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from mixcl_auto.errors import RunError
 from mixcl_auto.io.workspace import PretrainFolder
 from mixcl_auto.pretraining.pretrain import find_folder
 from mixcl_auto.pretraining.pretrain import pretrain as train
 from mixcl_auto.progress import Progress
-from mixcl_auto.records.plan import Method, Plan, Term
+from mixcl_auto.records.plan import Method, Term
+from mixcl_auto.records.plan_edits import leave_out, use_method
 from mixcl_auto.workflows.data_parallel import group_lock, training_ranks
 from mixcl_auto.workflows.inputs import Folder, open_project, refuse_idle_edits
 
@@ -63,29 +63,3 @@ def pretrain(
             stop_after=stop_after,
             ranks=ranks,
         )
-
-
-def use_method(plan: Plan, method: Method | None) -> Plan:
-    """The plan with another method of pre-training, where one is given."""
-    if method is None:
-        return plan
-    section = plan.pretrain.model_copy(update={"method": method})
-    return plan.model_copy(update={"pretrain": section})
-
-
-def leave_out(plan: Plan, without: Iterable[Term]) -> Plan:
-    """The plan without these terms, beside those that it leaves out already.
-
-    Raises:
-        RunError: if no term is left, or the plan's method has no terms.
-    """
-    terms = tuple(sorted({*plan.pretrain.without, *without}))
-    if terms and plan.pretrain.method != "mixcl":
-        raise RunError(
-            f"--without and pretrain.without leave out terms of MixCL's loss, and the method "
-            f"{plan.pretrain.method} has none: drop {', '.join(terms)}, or use --method mixcl"
-        )
-    if len(terms) == 3:
-        raise RunError("--without names all three terms; leave at least one")
-    section = plan.pretrain.model_copy(update={"without": terms})
-    return plan.model_copy(update={"pretrain": section})

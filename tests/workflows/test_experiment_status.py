@@ -1,5 +1,7 @@
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -177,3 +179,9 @@ def test_no_time_left_is_told_before_there_is_a_measure_or_where_nothing_runs(tm
     assert Overview((running, waiting)).seconds_left is None
     assert Overview((waiting, measured)).seconds_left is None
     assert Overview((running, waiting, measured)).seconds_left is not None
+
+
+def test_looking_at_an_experiment_loads_no_network_library() -> None:
+    code = "import sys, mixcl_auto.workflows.experiment; print({'torch', 'monai', 'ray'} & set(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout == "set()\n"
