@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mixcl_auto.io.workspace import FinetuneFolder, Workspace
+from mixcl_auto.workflows.experiment_status import last_step
 
 pytestmark = [
     pytest.mark.slow,
@@ -75,9 +76,9 @@ def test_a_killed_process_ends_the_others_and_one_process_goes_on(fresh_planned_
     assert "Signal 9 (SIGKILL) received" in errors
     # It noticed the lost process itself, or torchrun's signal came first.
     assert "process 0 of 2: " in errors or "Signal 15 (SIGTERM) received" in errors
+    before = last_step(folder.log)
     alone = subprocess.Popen(command(workspace, 1, *edits), stderr=subprocess.PIPE, text=True)
-    before = folder.checkpoint.stat().st_mtime_ns
-    while folder.checkpoint.stat().st_mtime_ns == before and alone.poll() is None:
+    while last_step(folder.log) <= before and alone.poll() is None:
         time.sleep(0.05)
     alone.send_signal(signal.SIGTERM)
     _, errors = alone.communicate(timeout=SECONDS)
