@@ -75,7 +75,7 @@ class Overview:
         beside = _seconds_beside_steps(self.entries, pace)
         pending = self.of(*IN_WORK, *TO_DO)
         running = max(len(self.of(*IN_WORK)), self.at_once)
-        if not running or any(entry.unit.is_pretraining not in pace for entry in pending):
+        if not pending or not running or any(entry.unit.is_pretraining not in pace for entry in pending):
             return None
         left = {
             entry.unit.name: max(0, entry.unit.steps - entry.step) * pace[entry.unit.is_pretraining]

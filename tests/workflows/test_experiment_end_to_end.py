@@ -47,7 +47,12 @@ def test_a_grid_that_was_stopped_is_completed_and_nothing_is_done_twice(
     assert [entry.unit.name for entry in stopped.of("done")] == ["pre-training mixcl"]
     assert not stopped.of("running", "elsewhere", "failed")
 
-    completed = mixcl_auto.experiment(root, table="1", jobs=2, device="cpu")
+    command[command.index("--jobs") + 1] = "2"
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "All 3 runs are done; `mixcl_auto report` writes the tables.\n"
+    assert done.stderr.count("done: ") == 2
+    completed = mixcl_auto.experiment_status(root, table="1")
     assert len(completed.of("done")) == 3
     found = {entry.unit.name: attempts(entry.unit.folder.output) for entry in completed.entries}
     assert all(finished == 1 for _, finished in found.values()), found

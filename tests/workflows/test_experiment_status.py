@@ -160,6 +160,7 @@ def test_time_left_is_told_between_two_runs_too(tmp_path: Path) -> None:
     )
     assert Overview(entries).seconds_left is None
     assert Overview(entries, at_once=1).seconds_left == pytest.approx(120)
+    assert Overview(entries[:1], at_once=1).seconds_left is None
 
 
 def test_time_left_is_no_less_than_the_longest_chain(tmp_path: Path) -> None:
