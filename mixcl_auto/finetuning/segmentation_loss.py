@@ -2,11 +2,10 @@
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from mixcl_auto.distributed.ranks import ALONE, Ranks
-from mixcl_auto.losses.soft_overlap import overlap_sums
+from mixcl_auto.losses.soft_overlap import overlap_sums, voxels_per_class
 
 _SMOOTH = 1e-5
 """Added to both sides of the ratio, as MONAI does."""
@@ -50,7 +49,7 @@ class SegmentationLoss(nn.Module):
     def forward(self, logits: Tensor, labels: Tensor) -> SegmentationTerms:
         """Compare logits (B, K, X, Y, Z) with labels (B, X, Y, Z) of any integer type, below K."""
         sums = overlap_sums(logits, labels)
-        reference = _voxels_per_class(labels, logits.shape[1])
+        reference = voxels_per_class(labels, logits.shape[1])
         cross_entropy = sums.cross_entropy.sum() / labels.numel()
         overlap = (sums.intersection, sums.predicted, reference)
         if self.over_batch:
@@ -68,10 +67,3 @@ class SegmentationLoss(nn.Module):
         """1 - Dice of I, P and G, (..., K) each, averaged over classes and whatever stands before them."""
         dice = (2 * intersection + _SMOOTH) / (predicted + reference + _SMOOTH)
         return 1 - (dice if self.include_background else dice[..., 1:]).mean()
-
-
-def _voxels_per_class(labels: Tensor, classes: int) -> Tensor:
-    """Voxels of each class in each sample, (B, K)."""
-    ones = torch.ones((), device=labels.device).expand(labels[0].numel())
-    counts = ones.new_zeros(len(labels), classes)
-    return counts.scatter_add_(1, labels.flatten(1).long(), ones.expand(len(labels), -1))

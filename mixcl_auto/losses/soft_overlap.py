@@ -49,6 +49,15 @@ def overlap_sums(logits: Tensor, labels: Tensor) -> OverlapSums:
     return OverlapSums(*apply(logits, labels))
 
 
+def voxels_per_class(labels: Tensor, classes: int) -> Tensor:
+    """Voxels of each class in each sample, (B, K) in float32; a sample at a time, which needs little memory."""
+    ones = torch.ones((), device=labels.device).expand(labels[0].numel())
+    counts = ones.new_zeros(len(labels), classes)
+    for sample, count in zip(labels, counts, strict=True):
+        count.scatter_add_(0, sample.flatten().long(), ones)
+    return counts
+
+
 class _OverlapSums(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:

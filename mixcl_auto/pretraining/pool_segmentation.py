@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mixcl_auto.distributed.ranks import ALONE, Ranks
-from mixcl_auto.losses.soft_overlap import overlap_sums
+from mixcl_auto.losses.soft_overlap import overlap_sums, voxels_per_class
 from mixcl_auto.training.curves import Panel
 from mixcl_auto.training.device import Precision, autocast
 from mixcl_auto.training.run_log import Value
@@ -85,7 +85,7 @@ class PoolSegmentationLoss:
             [
                 sums.intersection.sum(0),
                 sums.predicted.sum(0),
-                _voxels_per_channel(channels, logits.shape[1]),
+                voxels_per_class(channels, logits.shape[1]).sum(0),
                 sums.cross_entropy.sum(),
                 samples.to(logits.device, non_blocking=True),
             ]
@@ -135,12 +135,3 @@ class PoolSegmentationObjective:
             "cross_entropy": terms.cross_entropy,
         }
         return terms.loss, row
-
-
-def _voxels_per_channel(channels: Tensor, count: int) -> Tensor:
-    """How many voxels have each channel as reference, (K,); a sample at a time, to stay small."""
-    ones = torch.ones((), device=channels.device).expand(channels[0].numel())
-    voxels = ones.new_zeros(count)
-    for sample in channels:
-        voxels.scatter_add_(0, sample.flatten().long(), ones)
-    return voxels

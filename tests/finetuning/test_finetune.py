@@ -7,13 +7,13 @@ import torch
 from cached_phantoms import TARGET, edited, make_split
 
 from mixcl_auto.errors import PlanError, RunError
-from mixcl_auto.finetuning.finetune import count_label_voxels, finetune
+from mixcl_auto.finetuning.finetune import finetune
 from mixcl_auto.io.checkpoints import load_weights, weights_metadata
 from mixcl_auto.io.runs import mark_finished, read_finetune_run
 from mixcl_auto.io.workspace import FinetuneFolder, Workspace
 from mixcl_auto.pretraining.pretrain import pretrain
 from mixcl_auto.records.plan import Plan
-from mixcl_auto.training.cases import open_cases
+from mixcl_auto.training.cases import count_label_voxels, open_cases
 from mixcl_auto.training.loop import Job
 from mixcl_auto.training.networks import build_network
 from mixcl_auto.training.samples import SampleDataset
