@@ -50,7 +50,7 @@ def overlap_sums(logits: Tensor, labels: Tensor) -> OverlapSums:
 
 
 def voxels_per_class(labels: Tensor, classes: int) -> Tensor:
-    """Voxels of each class in each sample, (B, K) in float32; a sample at a time, which needs little memory."""
+    """Voxels of each class in each sample, (B, K) in float32; a sample at a time, to save memory."""
     ones = torch.ones((), device=labels.device).expand(labels[0].numel())
     counts = ones.new_zeros(len(labels), classes)
     for sample, count in zip(labels, counts, strict=True):
