@@ -157,8 +157,11 @@ def load_batches(
         with telling_of_compilation():
             source.warm()
     batches = iter(loader)
-    for _ in steps:
-        yield _next_batch(batches)
+    try:
+        for _ in steps:
+            yield _next_batch(batches)
+    finally:
+        del batches  # its workers end with it, even if something holds this frame, as numba's compiler may
 
 
 def split_batch(batch_size: int, ranks: Ranks) -> range:

@@ -1,6 +1,9 @@
+import multiprocessing
 import os
 import signal
+import sys
 from dataclasses import dataclass
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -113,3 +116,19 @@ def test_kernels_are_compiled_before_workers_start_and_not_without_steps() -> No
     assert source.warmed == 0
     load(source, range(1), workers=1)
     assert source.warmed == 1
+
+
+def test_workers_end_with_the_loader_even_if_something_keeps_its_frame() -> None:
+    """As a compiler's stored exceptions did: the process then waited for its workers for ever."""
+    kept: list[FrameType | None] = []
+
+    class Keeping(Numbers):
+        def warm(self) -> None:
+            kept.append(sys._getframe().f_back)
+
+    batches = load_batches(Keeping(), seed=1, batch_size=1, steps=range(9), workers=1, device=CPU)
+    next(batches)
+    assert len(multiprocessing.active_children()) == 1
+    batches.close()
+    assert kept[0] is not None
+    assert multiprocessing.active_children() == []
