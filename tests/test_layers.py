@@ -12,6 +12,7 @@ LAYERS = (
     ("records",),
     ("engines", "distributed"),
     ("io", "networks", "losses", "transforms", "augmentation", "metrics", "phantoms"),
+    ("drawing",),
     ("training",),
     (
         "converters",

@@ -44,6 +44,11 @@ class RunFolder:
         return self.path / "progress.png"
 
     @property
+    def events(self) -> Path:
+        """The log for TensorBoard, where it was asked for."""
+        return self.path / "tensorboard"
+
+    @property
     def lock(self) -> Path:
         """Held by the process that works on the run; what it holds says who that is, or was last."""
         return self.path / "run.lock"
@@ -117,6 +122,11 @@ class ReportFolder:
     def page(self) -> Path:
         """The HTML page."""
         return self.path / "index.html"
+
+    @property
+    def findings(self) -> Path:
+        """What the runs say, in sentences."""
+        return self.path / "findings.md"
 
     @property
     def figures(self) -> Path:

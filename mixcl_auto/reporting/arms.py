@@ -28,16 +28,16 @@ class Difference:
 
 @dataclass(frozen=True)
 class OrganFigures:
-    """One organ in one arm: means over its runs, each a mean over the cases that count."""
+    """One organ in one arm; each figure over its runs, of which each is a mean over the cases that count."""
 
     organ: str
     runs: int
     cases: int
     missed: int
     invented: int
-    dice: float | None
-    hd95_mm: float | None
-    surface_dice: float | None
+    dice: Spread | None
+    hd95_mm: Spread | None
+    surface_dice: Spread | None
 
 
 def arm_figure(grid: Grid, dataset: str, init: str, fraction: float, figure: Figure = "dice") -> ArmFigure:
@@ -82,15 +82,18 @@ def _organ(runs: Sequence[ScoredRun], organ: str) -> OrganFigures:
         cases=len(counted),
         missed=sum(score.prediction_voxels == 0 for score in counted),
         invented=sum(score.reference_voxels == 0 for score in counted),
-        dice=_organ_mean(runs, organ, "dice"),
-        hd95_mm=_organ_mean(runs, organ, "hd95_mm"),
-        surface_dice=_organ_mean(runs, organ, "surface_dice"),
+        dice=_organ_spread(runs, organ, "dice"),
+        hd95_mm=_organ_spread(runs, organ, "hd95_mm"),
+        surface_dice=_organ_spread(runs, organ, "surface_dice"),
     )
 
 
-def _organ_mean(runs: Sequence[ScoredRun], organ: str, figure: Figure) -> float | None:
-    per_run = []
-    for run in runs:
-        rows = ((s.case, s.organ, getattr(s, figure)) for s in run.scores if s.organ == organ)
-        per_run.append(mean_per_organ(rows).get(organ, (None, 0))[0])
-    return mean_defined(per_run)
+def _organ_spread(runs: Sequence[ScoredRun], organ: str, figure: Figure) -> Spread | None:
+    means = (organ_mean(run, organ, figure) for run in runs)
+    return spread([mean for mean in means if mean is not None])
+
+
+def organ_mean(run: ScoredRun, organ: str, figure: Figure) -> float | None:
+    """One organ's mean over a run's held-out cases that count."""
+    rows = ((s.case, s.organ, getattr(s, figure)) for s in run.scores if s.organ == organ)
+    return mean_per_organ(rows).get(organ, (None, 0))[0]

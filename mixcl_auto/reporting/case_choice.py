@@ -7,6 +7,9 @@ from mixcl_auto.metrics.averaging import mean_per_case
 from mixcl_auto.reporting.grid import SCRATCH, Grid, ScoredRun
 from mixcl_auto.reporting.roles import inits_by_role
 
+RunGroup = tuple[ScoredRun, ...]
+"""Runs of one fold and seed whose predictions are shown beside each other: scratch first, or one alone."""
+
 
 @dataclass(frozen=True)
 class CaseChoice:
@@ -14,15 +17,59 @@ class CaseChoice:
 
     case: str
     reason: str
-    runs: tuple[ScoredRun, ...]
+    runs: RunGroup
+    organ: str | None = None
+    """What the pictures are centred on; where absent, on where the runs differ."""
 
 
 def choose_cases(grid: Grid, target: str) -> list[CaseChoice]:
-    """Up to three held-out cases of the smallest share of labels at which both arms kept predictions.
+    """The cases of the lowest, the median and the highest difference of Dice, pre-trained minus scratch.
 
-    They are the cases of the lowest, the median and the highest difference of Dice, pre-trained (by MixCL, if
-    that arm has some) minus scratch; where only one arm has predictions, those of its lowest, median and
-    highest Dice.
+    Of the runs that :func:`shown_runs` names; where only one arm has predictions, the cases of its lowest,
+    median and highest Dice.
+    """
+    groups = shown_runs(grid, target)
+    ranked: list[tuple[float, str, RunGroup]] = []
+    for group in groups:
+        dice = [mean_per_case((s.case, s.organ, s.dice) for s in run.scores) for run in group]
+        for case in group[0].run.held_out_cases:
+            values = [value for scores in dice if (value := scores.get(case)) is not None]
+            if len(values) == len(group):
+                ranked.append((values[-1] - (values[0] if len(group) > 1 else 0.0), case, group))
+    ranked.sort(key=lambda item: item[:2])
+    figure = "difference of Dice" if groups and len(groups[0]) > 1 else "Dice"
+    names = {len(ranked) // 2: "median"} if ranked else {}
+    if len(ranked) > 1:
+        names |= {0: "lowest", len(ranked) - 1: "highest"}
+    return [
+        CaseChoice(ranked[place][1], f"{names[place]} {figure}", ranked[place][2]) for place in sorted(names)
+    ]
+
+
+def choose_worst_per_organ(grid: Grid, target: str) -> list[CaseChoice]:
+    """For each organ, the case on which the last of the shown runs has its lowest Dice.
+
+    A missed or invented organ has Dice 0, so the largest of these comes first.
+    """
+    worst: dict[str, tuple[tuple[float, int, str], RunGroup]] = {}
+    for group in shown_runs(grid, target):
+        for score in group[-1].scores:
+            if score.dice is None:
+                continue
+            size = max(score.reference_voxels, score.prediction_voxels)
+            rank = (score.dice, -size, score.case)
+            if score.organ not in worst or rank < worst[score.organ][0]:
+                worst[score.organ] = (rank, group)
+    return [
+        CaseChoice(rank[2], f"lowest Dice of {organ}", group, organ) for organ, (rank, group) in worst.items()
+    ]
+
+
+def shown_runs(grid: Grid, target: str) -> Sequence[RunGroup]:
+    """The pairs of runs, scratch and pre-trained, of the smallest share of labels with predictions of both.
+
+    Pre-trained by MixCL, if that arm has some, else by another method; where no arm can be paired, the first
+    run that kept its predictions.
     """
     roles = inits_by_role(grid)
     for fraction in grid.fractions(target):
@@ -30,36 +77,16 @@ def choose_cases(grid: Grid, target: str) -> list[CaseChoice]:
         for init in (*roles["mixcl"], *roles["supervised"], *roles["unknown"]):
             arm = grid.arm(target, init, fraction)
             shared = sorted(scratch.keys() & arm.keys())
-            runs = [pair for unit in shared if (pair := _with_predictions(scratch[unit], arm[unit]))]
-            if runs:
-                return _three(runs)
+            if runs := [pair for unit in shared if (pair := _with_predictions(scratch[unit], arm[unit]))]:
+                return runs
     for key in grid.keys:
         run = grid.get(key)
         if key.dataset == target and run is not None and (alone := _with_predictions(run)):
-            return _three([alone])
+            return [alone]
     return []
 
 
-def _with_predictions(*runs: ScoredRun) -> tuple[ScoredRun, ...]:
+def _with_predictions(*runs: ScoredRun) -> RunGroup:
     """The runs, if each kept the label maps of all its held-out cases."""
     kept = all(run.folder.prediction(case).is_file() for run in runs for case in run.run.held_out_cases)
     return runs if kept else ()
-
-
-def _three(runs: Sequence[tuple[ScoredRun, ...]]) -> list[CaseChoice]:
-    """The ends and the middle of the cases, ranked by Dice or, of two runs, by its difference."""
-    ranked: list[tuple[float, str, tuple[ScoredRun, ...]]] = []
-    for group in runs:
-        dice = [mean_per_case((s.case, s.organ, s.dice) for s in run.scores) for run in group]
-        for case in group[0].run.held_out_cases:
-            values = [value for scores in dice if (value := scores.get(case)) is not None]
-            if len(values) == len(group):
-                ranked.append((values[-1] - (values[0] if len(group) > 1 else 0.0), case, group))
-    ranked.sort(key=lambda item: item[:2])
-    figure = "difference of Dice" if len(runs[0]) > 1 else "Dice"
-    names = {len(ranked) // 2: "median"} if ranked else {}
-    if len(ranked) > 1:
-        names |= {0: "lowest", len(ranked) - 1: "highest"}
-    return [
-        CaseChoice(ranked[place][1], f"{names[place]} {figure}", ranked[place][2]) for place in sorted(names)
-    ]

@@ -1,10 +1,17 @@
-"""Differences with their intervals, and the organs one by one."""
+"""What stands behind Table 1: every arm by every figure, differences with intervals, and the organs."""
 
-from mixcl_auto.metrics.averaging import Interval
-from mixcl_auto.reporting.arms import difference, organ_figures
-from mixcl_auto.reporting.grid import SCRATCH, Figure, Grid
-from mixcl_auto.reporting.roles import baseline_pairs, column_titles
-from mixcl_auto.reporting.table_formats import Table, Value, figure_text, percent_text, signed_text
+from mixcl_auto.metrics.averaging import Spread
+from mixcl_auto.reporting.arms import arm_figure, difference, organ_figures
+from mixcl_auto.reporting.grid import Figure, Grid
+from mixcl_auto.reporting.roles import comparisons
+from mixcl_auto.reporting.table_formats import (
+    Table,
+    Value,
+    interval_text,
+    percent_text,
+    signed_text,
+    spread_text,
+)
 from mixcl_auto.reporting.tables import difference_data, table_cells
 
 _FIGURES: tuple[tuple[Figure, str, int], ...] = (
@@ -12,6 +19,38 @@ _FIGURES: tuple[tuple[Figure, str, int], ...] = (
     ("surface_dice", "surface Dice", 4),
     ("hd95_mm", "HD95 (mm)", 2),
 )
+_EMPTY_RULE = (
+    "An organ in neither reference nor prediction is not counted; a missed or invented one has Dice 0, "
+    "surface Dice 0 and, as HD95, the diagonal of the scan."
+)
+
+
+def arm_table(grid: Grid) -> Table:
+    """Every arm that has runs by all its figures: mean and standard deviation over runs."""
+    figures = (*_FIGURES[:1], ("dice_resampled", "Dice, plan's grid", 4), *_FIGURES[1:])
+    rows: list[tuple[str, ...]] = []
+    data: list[dict[str, Value]] = []
+    for target, fraction, init in _arms(grid):
+        arms = {figure: arm_figure(grid, target, init, fraction, figure) for figure, _, _ in figures}
+        runs, expected = len(grid.arm(target, init, fraction)), arms["dice"].expected
+        if not runs:
+            continue
+        texts = [spread_text(arms[figure].found, 1 if figure == "hd95_mm" else 4) for figure, _, _ in figures]
+        rows.append((target, percent_text(fraction), init, *texts, f"{runs}/{expected}"))
+        values: dict[str, Value] = {"target": target, "fraction": fraction, "init": init}
+        for figure, arm in arms.items():
+            values |= _spread_data(figure, arm.found)
+        data.append(values | {"runs": runs, "runs_expected": expected})
+    return Table(
+        name="arms",
+        title="Every arm by every figure",
+        note="Mean ± standard deviation over runs (folds x seeds), a run's figure being the mean over "
+        f"organs, then cases; one run has no deviation. A lower HD95 is better. {_EMPTY_RULE}",
+        columns=("Target", "Pct.", "Init", *(_capital(title) for _, title, _ in figures), "Runs"),
+        rows=tuple(rows),
+        data=tuple(data),
+        text_columns=3,
+    )
 
 
 def difference_table(grid: Grid) -> Table:
@@ -21,30 +60,27 @@ def difference_table(grid: Grid) -> Table:
     """
     rows: list[tuple[str, ...]] = []
     data: list[dict[str, Value]] = []
-    pairs = [*((init, SCRATCH) for init in column_titles(grid)), *baseline_pairs(grid)]
-    arms = [(*cell, *pair) for cell in table_cells(grid) for pair in pairs]
-    for target, fraction, init, baseline in arms:
-        for figure, title, digits in _FIGURES:
-            compared = difference(grid, target, init, fraction, baseline=baseline, figure=figure)
-            if not compared.pairs:
-                continue
-            mean, interval = signed_text(compared.mean, digits), _interval_text(compared.interval, digits)
-            counts = f"{compared.pairs}/{compared.expected}"
-            rows.append((target, percent_text(fraction), init, baseline, title, mean, interval, counts))
-            values: dict[str, Value] = {
-                "target": target,
-                "fraction": fraction,
-                "init": init,
-                "baseline": baseline,
-                "figure": figure,
-            }
-            data.append(values | difference_data("", compared))
+    for target, fraction in table_cells(grid):
+        for pair in comparisons(grid):
+            for figure, title, digits in _FIGURES:
+                compared = difference(
+                    grid, target, pair.init, fraction, baseline=pair.baseline, figure=figure
+                )
+                if not compared.pairs:
+                    continue
+                texts = (signed_text(compared.mean, digits), interval_text(compared.interval, digits))
+                counts = f"{compared.pairs}/{compared.expected}"
+                rows.append((target, percent_text(fraction), pair.init, pair.baseline, title, *texts, counts))
+                values: dict[str, Value] = {"target": target, "fraction": fraction, "figure": figure}
+                values |= {"init": pair.init, "baseline": pair.baseline}
+                data.append(values | difference_data("", compared))
     return Table(
         name="differences",
         title="Differences to training from scratch and to the supervised baseline",
         note="95 % Student-t interval of the paired difference, a training run (fold and seed) being the "
         "unit; it needs two pairs. Where it holds 0, no difference is shown. Folds share training cases, "
-        "so the intervals are somewhat too narrow. A lower HD95 is better.",
+        "so the intervals are somewhat too narrow; nor do they hold what another pre-training would do. "
+        "A lower HD95 is better.",
         columns=("Target", "Pct.", "Init", "Minus", "Figure", "Difference", "95 % interval", "Pairs"),
         rows=tuple(rows),
         data=tuple(data),
@@ -53,25 +89,26 @@ def difference_table(grid: Grid) -> Table:
 
 
 def organ_table(grid: Grid) -> Table:
-    """Every organ in every arm that has runs."""
+    """Every organ in every arm that has runs: mean and standard deviation over runs."""
     rows: list[tuple[str, ...]] = []
     data: list[dict[str, Value]] = []
-    arms = [(*cell, init) for cell in table_cells(grid) for init in grid.inits]
-    for target, fraction, init in arms:
+    for target, fraction, init in _arms(grid):
         for organ in organ_figures(grid, target, init, fraction):
-            figures = (
-                figure_text(organ.dice),
-                figure_text(organ.surface_dice),
-                figure_text(organ.hd95_mm, 1),
-            )
-            counts = map(str, (organ.cases, organ.missed, organ.invented, organ.runs))
-            rows.append((target, percent_text(fraction), organ.organ, init, *figures, *counts))
-            data.append({"target": target, "fraction": fraction, "init": init, **vars(organ)})
+            spreads = {"dice": organ.dice, "surface_dice": organ.surface_dice, "hd95_mm": organ.hd95_mm}
+            texts = [spread_text(found, 1 if name == "hd95_mm" else 3) for name, found in spreads.items()]
+            counts = {name: getattr(organ, name) for name in ("cases", "missed", "invented", "runs")}
+            names = (target, percent_text(fraction), organ.organ, init)
+            rows.append((*names, *texts, *map(str, counts.values())))
+            values: dict[str, Value] = {"target": target, "fraction": fraction, "init": init}
+            values |= {"organ": organ.organ, **counts}
+            for name, found in spreads.items():
+                values |= _spread_data(name, found)
+            data.append(values)
     return Table(
         name="per_organ",
         title="Every organ in every arm",
-        note="Means over cases, then runs. An organ in neither reference nor prediction is not counted; a "
-        "missed or invented one has Dice 0, surface Dice 0 and, as HD95, the diagonal of the scan.",
+        note="Mean ± standard deviation over runs (folds x seeds), a run's figure being the mean over the "
+        f"cases that count. {_EMPTY_RULE} Cases, missed and invented ones are summed over runs.",
         columns=(
             *("Target", "Pct.", "Organ", "Init", "Dice", "Surface Dice", "HD95 (mm)"),
             *("Cases", "Missed", "Invented", "Runs"),
@@ -82,7 +119,15 @@ def organ_table(grid: Grid) -> Table:
     )
 
 
-def _interval_text(interval: Interval | None, digits: int) -> str:
-    if interval is None:
-        return "-"
-    return f"{signed_text(interval.low, digits)} to {signed_text(interval.high, digits)}"
+def _spread_data(name: str, found: Spread | None) -> dict[str, Value]:
+    """Mean and standard deviation as CSV columns that begin with ``name``."""
+    mean, deviation = (found.mean, found.deviation) if found else (None, None)
+    return {name: mean, f"{name}_standard_deviation": deviation}
+
+
+def _arms(grid: Grid) -> list[tuple[str, float, str]]:
+    return [(*cell, init) for cell in table_cells(grid) for init in grid.inits]
+
+
+def _capital(title: str) -> str:
+    return title[:1].upper() + title[1:]

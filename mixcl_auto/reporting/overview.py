@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from mixcl_auto.records.fingerprint import DatasetFingerprint
 from mixcl_auto.records.plan import MIXCL, Plan
 from mixcl_auto.reporting.grid import Grid, RunKey
 from mixcl_auto.reporting.table_formats import Table, percent_text
@@ -69,6 +70,33 @@ def dataset_table(plan: Plan) -> Table:
         (d.name, d.role, str(len(d.cases)), str(len(d.left_out)), ", ".join(d.labels)) for d in plan.datasets
     ]
     return _plain("Datasets", ("Dataset", "Role", "Cases", "Left out", "Organs"), rows, names=5)
+
+
+def fingerprint_table(fingerprints: Iterable[DatasetFingerprint]) -> Table:
+    """What planning measured in each dataset."""
+    rows = []
+    for found in fingerprints:
+        orientations = sorted({case.orientation for case in found.cases})
+        values = found.foreground
+        intensities = "-"
+        if values is not None:
+            ends = f"{values.percentile_00_5:.0f} to {values.percentile_99_5:.0f}"
+            intensities = f"{values.median:.0f} ({ends})"
+        rows.append(
+            (
+                found.dataset,
+                str(len({case.patient for case in found.cases})),
+                ", ".join(orientations),
+                " x ".join(f"{side:.0f}" for side in found.median_shape),
+                " x ".join(f"{side:.2f}" for side in found.median_spacing_mm),
+                intensities,
+            )
+        )
+    columns = (
+        *("Dataset", "Patients", "Orientation", "Median size (voxels)", "Median spacing (mm)"),
+        "Labelled voxels: median (0.5-99.5 %)",
+    )
+    return _plain("Fingerprints", columns, rows, names=6)
 
 
 def decision_table(plan: Plan) -> Table:

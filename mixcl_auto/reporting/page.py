@@ -2,20 +2,25 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from mixcl_auto import __version__
+from mixcl_auto.records.fingerprint import DatasetFingerprint
 from mixcl_auto.records.plan import Plan
+from mixcl_auto.reporting.findings import NOTHING_FOUND, by_question
 from mixcl_auto.reporting.grid import Grid
-from mixcl_auto.reporting.overlays import Picture
+from mixcl_auto.reporting.headline import Verdict
+from mixcl_auto.reporting.overlays import CasePictures, Picture
 from mixcl_auto.reporting.overview import (
     MissingRow,
     dataset_table,
     decision_table,
     environment_table,
+    fingerprint_table,
     missing_rows,
     pretraining_table,
 )
@@ -26,13 +31,16 @@ if TYPE_CHECKING:
 
 _SECTIONS = (
     ("runs", "What was run"),
+    ("findings", "Findings"),
     ("tables", "Tables"),
     ("labels", "Label efficiency"),
-    ("cases", "Held-out cases"),
     ("organs", "Organs"),
+    ("cases", "Held-out cases"),
     ("training", "Training"),
     ("plan", "Data and plan"),
 )
+_MOST_OPEN_ROWS = 16
+"""A longer table is folded up."""
 _KINDS = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
@@ -52,15 +60,32 @@ class InlinePicture:
 
     uri: str
     caption: str
+    file: str
+    """The same picture beside the page, for papers and slides."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables that are files too, by section."""
+
+    headlines: Sequence[Table]
+    differences: Table
+    organs: Sequence[Table]
+
+    @property
+    def every(self) -> tuple[Table, ...]:
+        """All of them."""
+        return (*self.headlines, self.differences, *self.organs)
 
 
 @dataclass(frozen=True)
 class Pictures:
     """The page's figures by section."""
 
+    findings: Sequence[Picture] = ()
     label_efficiency: Sequence[Picture] = ()
-    overlays: Sequence[Picture] = ()
-    overlay_notes: Sequence[str] = ()
+    organs: Sequence[Picture] = ()
+    cases: CasePictures = field(default_factory=CasePictures)
     training: Sequence[Picture] = ()
 
 
@@ -77,13 +102,21 @@ class Page:
     problems: Sequence[str]
     pretrainings: Table
     environments: Table
+    findings: Sequence[tuple[str, Sequence[Verdict]]]
+    """The verdicts by the question that they answer."""
+    finding_figures: Sequence[InlinePicture]
+    differences: Table
     headline_tables: Sequence[Table]
-    organ_tables: Sequence[Table]
     label_efficiency: Sequence[InlinePicture]
-    overlays: Sequence[InlinePicture]
-    overlay_notes: Sequence[str]
+    organ_figures: Sequence[InlinePicture]
+    organ_tables: Sequence[Table]
+    viewed_cases: Sequence[dict[str, Any]]
+    ranked_cases: Sequence[InlinePicture]
+    worst_cases: Sequence[InlinePicture]
+    case_notes: Sequence[str]
     training: Sequence[InlinePicture]
     datasets: Table
+    fingerprints: Table
     warnings: Sequence[str]
     decisions: Table
     plan_json: str
@@ -91,10 +124,16 @@ class Page:
 
 
 def build_page(
-    grid: Grid, plan_name: str, *, headline_tables: Sequence[Table], organs: Table, pictures: Pictures
+    grid: Grid,
+    plan_name: str,
+    *,
+    verdicts: Sequence[Verdict],
+    tables: Tables,
+    pictures: Pictures,
+    fingerprints: Sequence[DatasetFingerprint] = (),
 ) -> Page:
     """Put together what the page shows."""
-    plan = grid.plan
+    plan, cases = grid.plan, pictures.cases
     return Page(
         title=f"MixCL report: {plan_name}",
         description=plan.description,
@@ -105,13 +144,20 @@ def build_page(
         problems=grid.problems,
         pretrainings=pretraining_table(grid),
         environments=environment_table(grid),
-        headline_tables=headline_tables,
-        organ_tables=[organs],
-        label_efficiency=[inline(picture) for picture in pictures.label_efficiency],
-        overlays=[inline(picture) for picture in pictures.overlays],
-        overlay_notes=pictures.overlay_notes,
-        training=[inline(picture) for picture in pictures.training],
+        findings=by_question(verdicts),
+        finding_figures=_inline(pictures.findings),
+        differences=tables.differences,
+        headline_tables=tables.headlines,
+        label_efficiency=_inline(pictures.label_efficiency),
+        organ_figures=_inline(pictures.organs),
+        organ_tables=tables.organs,
+        viewed_cases=[case.to_json_values() for case in cases.viewed],
+        ranked_cases=_inline(cases.ranked),
+        worst_cases=_inline(cases.worst),
+        case_notes=cases.notes,
+        training=_inline(pictures.training),
         datasets=dataset_table(plan),
+        fingerprints=fingerprint_table(fingerprints),
         warnings=plan.warnings,
         decisions=decision_table(plan),
         plan_json=plan.to_json(),
@@ -120,23 +166,47 @@ def build_page(
 
 def render_page(page: Page) -> str:
     """The page as HTML; every text is escaped."""
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
 
     templates = files("mixcl_auto.reporting") / "templates"
+
+    def read(name: str) -> str:
+        return (templates / name).read_text(encoding="utf-8")
+
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(read),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["code"] = _mark_code
-    template = environment.from_string((templates / "index.html.j2").read_text(encoding="utf-8"))
-    style = Markup((templates / "style.css").read_text(encoding="utf-8"))
-    return template.render(page=page, sections=_SECTIONS, style=style, missing_text=MISSING)
+    return environment.get_template("index.html.j2").render(
+        page=page,
+        sections=_SECTIONS,
+        style=Markup(read("style.css")),
+        script=Markup(read("viewer.js")),
+        missing_text=MISSING,
+        nothing_found=NOTHING_FOUND,
+        most_open_rows=_MOST_OPEN_ROWS,
+    )
 
 
 def inline(picture: Picture) -> InlinePicture:
     """A picture's bytes as a data URI."""
     content = base64.b64encode(picture.path.read_bytes()).decode("ascii")
-    return InlinePicture(f"data:{_KINDS[picture.path.suffix]};base64,{content}", picture.caption)
+    uri = f"data:{_KINDS[picture.path.suffix]};base64,{content}"
+    return InlinePicture(uri, picture.caption, f"{picture.path.parent.name}/{quote(picture.path.name)}")
+
+
+def picture_of(path: Path | None, caption: str) -> list[Picture]:
+    """A picture, or none where nothing was drawn."""
+    return [] if path is None else [Picture(path, caption)]
+
+
+def _inline(pictures: Sequence[Picture]) -> list[InlinePicture]:
+    return [inline(picture) for picture in pictures]
 
 
 def _mark_code(text: str) -> "Markup":
@@ -160,8 +230,3 @@ def _tiles(grid: Grid) -> list[Tile]:
         Tile(" x ".join(f"{side:g}" for side in plan.preprocess.spacing_mm), "mm voxel spacing"),
         Tile(plan.preset or "-", "preset"),
     ]
-
-
-def picture_of(path: Path | None, caption: str) -> list[Picture]:
-    """A picture, or none where nothing was drawn."""
-    return [] if path is None else [Picture(path, caption)]

@@ -1,21 +1,40 @@
 """The report on a plan: tables, figures, one table of all scores, and the page."""
 
+from collections.abc import Sequence
+from contextlib import suppress
+
 import pandas as pd
 
+from mixcl_auto.errors import MixCLError
 from mixcl_auto.io.files import write_text
+from mixcl_auto.io.plans import read_fingerprint
 from mixcl_auto.io.workspace import ReportFolder, Workspace
+from mixcl_auto.records.fingerprint import DatasetFingerprint
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.records.score import OrganScore
-from mixcl_auto.reporting.curves import draw_finetuning, draw_label_efficiency, draw_pretraining
-from mixcl_auto.reporting.detail_tables import difference_table, organ_table
+from mixcl_auto.reporting.detail_tables import arm_table, difference_table, organ_table
+from mixcl_auto.reporting.difference_figures import draw_findings, draw_organ_differences
+from mixcl_auto.reporting.findings import findings_markdown
 from mixcl_auto.reporting.grid import Grid, RunKey, collect_grid
-from mixcl_auto.reporting.overlays import Picture, draw_overlays
-from mixcl_auto.reporting.page import Pictures, build_page, picture_of, render_page
+from mixcl_auto.reporting.headline import Verdict, headline
+from mixcl_auto.reporting.label_efficiency import draw_label_efficiency
+from mixcl_auto.reporting.organ_difference_table import organ_difference_table
+from mixcl_auto.reporting.overlays import CasePictures, Picture, draw_target_cases
+from mixcl_auto.reporting.page import Pictures, Tables, build_page, picture_of, render_page
 from mixcl_auto.reporting.table_formats import write_table
 from mixcl_auto.reporting.tables import table_1, table_2
+from mixcl_auto.reporting.training_curves import draw_finetuning, draw_pretraining
+
+_CUT = "Intervals of few runs are wide and may be cut at the frame."
+_LABEL_EFFICIENCY = (
+    "large symbols are means over runs with their 95 % intervals, small ones single runs (fold and seed). "
+    "Two intervals that overlap say little about the difference, whose runs are paired: see the findings."
+)
 
 
-def write_report(workspace: Workspace, plan: Plan, plan_name: str) -> ReportFolder:
+def write_report(
+    workspace: Workspace, plan: Plan, plan_name: str, *, with_paper: bool = False
+) -> ReportFolder:
     """Write the report on everything that was run under a plan.
 
     Works on an unfinished grid, where missing cells say so, and on ``run.json`` and ``scores.csv`` alone,
@@ -25,19 +44,36 @@ def write_report(workspace: Workspace, plan: Plan, plan_name: str) -> ReportFold
         workspace: with the results.
         plan: whose experiment says which runs are expected.
         plan_name: stem of the plan's file, which names the results.
+        with_paper: whether the paper's published values stand beside ours, where the targets are its own.
 
     Returns:
-        The folder: ``index.html``, ``table1``, ``table2``, ``differences`` and ``per_organ`` as Markdown, CSV
-        and LaTeX, ``all_scores.csv``, and ``figures/``.
+        The folder: ``index.html``, ``findings.md``, the tables as Markdown, CSV and LaTeX,
+        ``all_scores.csv``, and ``figures/``.
     """
     folder = workspace.report(plan_name)
     grid = collect_grid(workspace, plan, plan_name)
-    headlines, organs = (table_1(grid), difference_table(grid), table_2(grid)), organ_table(grid)
-    for table in (*headlines, organs):
+    verdicts = headline(grid)
+    tables = Tables(
+        headlines=(
+            table_1(grid, with_paper=with_paper),
+            table_2(grid, with_paper=with_paper),
+            arm_table(grid),
+        ),
+        differences=difference_table(grid),
+        organs=(organ_difference_table(grid), organ_table(grid)),
+    )
+    for table in tables.every:
         write_table(folder, table)
+    write_text(folder.findings, findings_markdown(verdicts))
     write_text(folder.scores, all_scores(grid))
-    pictures = draw_pictures(workspace, grid, folder)
-    page = build_page(grid, plan_name, headline_tables=headlines, organs=organs, pictures=pictures)
+    page = build_page(
+        grid,
+        plan_name,
+        verdicts=verdicts,
+        tables=tables,
+        pictures=draw_pictures(workspace, grid, verdicts, folder),
+        fingerprints=_fingerprints(workspace, plan),
+    )
     write_text(folder.page, render_page(page))
     return folder
 
@@ -52,24 +88,36 @@ def all_scores(grid: Grid) -> str:
     return text
 
 
-def draw_pictures(workspace: Workspace, grid: Grid, folder: ReportFolder) -> Pictures:
+def draw_pictures(
+    workspace: Workspace, grid: Grid, verdicts: Sequence[Verdict], folder: ReportFolder
+) -> Pictures:
     """Draw everything that the files at hand allow."""
+    findings: list[Picture] = []
     label_efficiency: list[Picture] = []
-    overlays: list[Picture] = []
-    notes: list[str] = []
+    organs: list[Picture] = []
     training: list[Picture] = []
+    cases = CasePictures()
     for started in grid.pretrainings:
         name = started.run.name
         drawn = draw_pretraining(started.folder.log, folder.figure(f"pretraining_{name}.svg"))
-        caption = f"Pre-training {name}: every step thin, the running mean thick."
-        training += picture_of(drawn, caption)
+        training += picture_of(drawn, f"Pre-training {name}: every step thin, the running mean thick.")
     for target in grid.targets:
+        drawn = draw_findings(grid, verdicts, target, folder.figure(f"findings_{target}.svg"))
+        findings += picture_of(drawn, f"{target}: mean difference and its 95 % interval over runs. {_CUT}")
         drawn = draw_label_efficiency(grid, target, folder.figure(f"label_efficiency_{target}.svg"))
-        caption = f"{target}: large symbols are means over runs, small ones single runs (fold and seed)."
-        label_efficiency += picture_of(drawn, caption)
-        found, note = draw_overlays(workspace, grid, target, folder)
-        overlays += found
-        notes += [f"{target}: {note}"] if note else []
+        label_efficiency += picture_of(drawn, f"{target}: {_LABEL_EFFICIENCY}")
+        drawn = draw_organ_differences(grid, target, folder.figure(f"organs_{target}.svg"))
+        organs += picture_of(drawn, f"{target}: each arm minus scratch, 95 % intervals over runs. {_CUT}")
+        draw_target_cases(workspace, grid, target, folder, cases)
         drawn = draw_finetuning(grid, target, folder.figure(f"finetuning_{target}.svg"))
         training += picture_of(drawn, f"Fine-tuning on {target}: running mean of the loss, a line per run.")
-    return Pictures(label_efficiency, overlays, notes, training)
+    return Pictures(findings, label_efficiency, organs, cases, training)
+
+
+def _fingerprints(workspace: Workspace, plan: Plan) -> list[DatasetFingerprint]:
+    """Of the planned datasets, as far as they are at hand and those that the plan rests on."""
+    found = []
+    for dataset in plan.datasets:
+        with suppress(MixCLError):
+            found.append(read_fingerprint(workspace, dataset))
+    return found

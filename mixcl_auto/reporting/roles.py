@@ -1,6 +1,7 @@
 """What an initialisation stands for in a comparison, which is what its columns are called after."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 from mixcl_auto.records.experiment import init_name
@@ -13,6 +14,23 @@ ROLES: tuple[Role, ...] = ("random", "unknown", "supervised", "mixcl")
 """In the order of columns: controls, weights from elsewhere, the baseline, what is to be shown."""
 
 _TITLES = {"supervised": "Supervised", "mixcl": "Ours"}
+
+Question = Literal["pre-training", "objective", "control"]
+"""Does pre-training help; does MixCL's objective beat segmentation of the pool; what does chance do."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two initialisations, the first minus the second."""
+
+    question: Question
+    init: str
+    baseline: str
+
+    @property
+    def text(self) -> str:
+        """As tables call it."""
+        return f"{self.init} - {self.baseline}"
 
 
 def role_of(grid: Grid, init: str) -> Role:
@@ -49,3 +67,17 @@ def baseline_pairs(grid: Grid) -> Iterable[tuple[str, str]]:
     """Every MixCL arm with every supervised one, which it has to beat."""
     roles = inits_by_role(grid)
     return [(ours, supervised) for ours in roles["mixcl"] for supervised in roles["supervised"]]
+
+
+def comparisons(grid: Grid) -> tuple[Comparison, ...]:
+    """What the grid is there to answer: MixCL first, the controls last.
+
+    Pre-trained minus scratch; MixCL minus the supervised baseline; other random weights minus scratch.
+    """
+    roles = inits_by_role(grid)
+    pretrained = (*roles["mixcl"], *roles["supervised"], *roles["unknown"])
+    return (
+        *(Comparison("pre-training", init, SCRATCH) for init in pretrained),
+        *(Comparison("objective", *pair) for pair in baseline_pairs(grid)),
+        *(Comparison("control", init, SCRATCH) for init in roles["random"]),
+    )

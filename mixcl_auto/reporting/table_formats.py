@@ -7,30 +7,15 @@ import pandas as pd
 
 from mixcl_auto.io.files import write_text
 from mixcl_auto.io.workspace import ReportFolder
+from mixcl_auto.metrics.averaging import Interval, Spread
+from mixcl_auto.reporting.latex import latex_table
 
 MISSING = "missing"
+NONE = "-"
+"""Where a figure is not missing but cannot be, such as an interval of one run."""
 TICK = "✓"
 
 Value = str | float | int | None
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "`": r"\textasciigrave{}",
-    "±": r"$\pm$",
-    TICK: r"\checkmark",
-}
 
 
 @dataclass(frozen=True)
@@ -47,6 +32,8 @@ class Table:
     data: tuple[dict[str, Value], ...]
     text_columns: int = 2
     """How many columns from the left hold names rather than figures."""
+    block_columns: int = 2
+    """How many of these the rows of a block share."""
 
     def to_markdown(self) -> str:
         """A title, the table and its note; pipes in names are escaped."""
@@ -56,24 +43,16 @@ class Table:
         return f"**{self.title}**\n\n{body}\n\n{self.note}\n"
 
     def to_latex(self) -> str:
-        """A ``table`` of booktabs; every character that LaTeX gives a meaning is escaped."""
-        align = "l" * self.text_columns + "r" * (len(self.columns) - self.text_columns)
-        lines = [
-            "% needs \\usepackage{booktabs} and \\usepackage{amssymb}",
-            "\\begin{table}",
-            "\\centering",
-            f"\\caption{{{escape_latex(self.title)}. {escape_latex(self.note)}}}",
-            f"\\label{{tab:{self.name}}}",
-            f"\\begin{{tabular}}{{{align}}}",
-            "\\toprule",
-            _latex_row(self.columns),
-            "\\midrule",
-            *(_latex_row(row) for row in self.rows),
-            "\\bottomrule",
-            "\\end{tabular}",
-            "\\end{table}",
-        ]
-        return "\n".join(lines) + "\n"
+        """A ``table`` of booktabs with its note below; see `latex_table`."""
+        return latex_table(
+            self.name,
+            self.title,
+            self.note,
+            self.columns,
+            self.rows,
+            text_columns=self.text_columns,
+            block_columns=self.block_columns,
+        )
 
     def to_csv(self) -> str:
         """The unrounded values; an empty cell is a figure that is missing."""
@@ -91,11 +70,6 @@ def write_table(folder: ReportFolder, table: Table) -> list[Path]:
     return paths
 
 
-def escape_latex(text: str) -> str:
-    """Text that LaTeX prints as it is."""
-    return "".join(_LATEX.get(character, character) for character in text)
-
-
 def figure_text(value: float | None, digits: int = 4) -> str:
     """A figure with fixed decimals, or that it is missing."""
     return MISSING if value is None else f"{value:.{digits}f}"
@@ -109,6 +83,28 @@ def signed_text(value: float | None, digits: int = 4) -> str:
     return f"{rounded if rounded else 0.0:+.{digits}f}"
 
 
+def spread_text(found: Spread | None, digits: int = 4) -> str:
+    """Mean ± standard deviation; the mean alone for one value."""
+    if found is None:
+        return MISSING
+    mean = figure_text(found.mean, digits)
+    return mean if found.deviation is None else f"{mean} ± {figure_text(found.deviation, digits)}"
+
+
+def interval_text(interval: Interval | None, digits: int = 4) -> str:
+    """Both ends with their signs."""
+    if interval is None:
+        return NONE
+    return f"{signed_text(interval.low, digits)} to {signed_text(interval.high, digits)}"
+
+
+def p_text(p_value: float | None) -> str:
+    """A p with three decimals; below 0.001 that it is."""
+    if p_value is None:
+        return NONE
+    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
 def percent_text(fraction: float) -> str:
     """A share of labels as the paper writes it: ``5%``."""
     return f"{100 * fraction:g}%"
@@ -116,7 +112,3 @@ def percent_text(fraction: float) -> str:
 
 def _markdown(cell: str) -> str:
     return cell.replace("|", "\\|").replace("\n", " ")
-
-
-def _latex_row(cells: tuple[str, ...]) -> str:
-    return " & ".join(escape_latex(cell) for cell in cells) + r" \\"

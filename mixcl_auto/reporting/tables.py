@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from mixcl_auto.reporting.arms import ArmFigure, Difference, arm_figure, difference
 from mixcl_auto.reporting.grid import SCRATCH, Grid
+from mixcl_auto.reporting.published_columns import published_table_1, published_table_2
 from mixcl_auto.reporting.roles import baseline_pairs, column_titles, inits_by_role
 from mixcl_auto.reporting.table_formats import (
     MISSING,
@@ -22,10 +23,14 @@ PAPER_ABLATION = ("reconstruction",)
 _COUNTS = "In brackets: how many of the expected runs (folds x seeds) there are."
 
 
-def table_1(grid: Grid) -> Table:
+def table_1(grid: Grid, *, with_paper: bool = False) -> Table:
     """Dice after training from scratch and from each other start, per target and share of labels.
 
     Controls come first, then the supervised baseline, MixCL, and MixCL minus the baseline.
+
+    Args:
+        grid: with the runs.
+        with_paper: put the paper's published values beside ours, where its datasets are the targets.
     """
     titles, pairs = column_titles(grid), baseline_pairs(grid)
     columns = ["Target", "Pct.", "T.F.S."]
@@ -33,9 +38,7 @@ def table_1(grid: Grid) -> Table:
         columns += [title, "Diff."]
     columns += [f"{titles[ours]} - {titles[supervised]}" for ours, supervised in pairs]
     rows, data = [], []
-    for target, fraction in table_cells(grid):
-        if grid.is_table_2_alone(target, fraction):
-            continue
+    for target, fraction in table_1_cells(grid):
         scratch = arm_figure(grid, target, SCRATCH, fraction)
         row = [target, percent_text(fraction), _arm_text(scratch)]
         values: dict[str, Value] = {"target": target, "fraction": fraction, **_arm_data("scratch", scratch)}
@@ -49,7 +52,7 @@ def table_1(grid: Grid) -> Table:
             values |= difference_data(f"{ours}_minus_{supervised}", compared)
         rows.append(tuple(row))
         data.append(values)
-    return Table(
+    table = Table(
         name="table1",
         title="Table 1: Dice from scratch (T.F.S.) and from the pre-trained encoder (Ours)",
         note=f"{_arms_note(grid)}Mean over organs, then cases, then runs, on the scans' own grids. "
@@ -59,10 +62,16 @@ def table_1(grid: Grid) -> Table:
         rows=tuple(rows),
         data=tuple(data),
     )
+    return published_table_1(table) if with_paper else table
 
 
-def table_2(grid: Grid) -> Table:
-    """Dice without some of MixCL's terms, per target, at the shares of labels where an ablation was run."""
+def table_2(grid: Grid, *, with_paper: bool = False) -> Table:
+    """Dice without some of MixCL's terms, per target, at the shares of labels where an ablation was run.
+
+    Args:
+        grid: with the runs.
+        with_paper: as in `table_1`.
+    """
     arms = _ablation_arms(grid)
     rows, data = [], []
     for target, fraction in _ablation_cells(grid):
@@ -74,7 +83,7 @@ def table_2(grid: Grid) -> Table:
             flags = {term: int(is_on) for term, is_on in zip(TERMS, on, strict=True)}
             data.append({"target": target, "fraction": fraction, "init": init, **flags, **_arm_data("", arm)})
     remedy = "No ablation was run: `mixcl_auto experiment --table 2` runs those of the plan. "
-    return Table(
+    table = Table(
         name="table2",
         title="Table 2: Dice without some of MixCL's terms",
         note=f"{'' if any(grid.without.values()) else remedy}Means as in Table 1. {_COUNTS}",
@@ -83,6 +92,7 @@ def table_2(grid: Grid) -> Table:
         data=tuple(data),
         text_columns=6,
     )
+    return published_table_2(table) if with_paper else table
 
 
 def table_cells(grid: Grid) -> Iterator[tuple[str, float]]:
@@ -90,6 +100,11 @@ def table_cells(grid: Grid) -> Iterator[tuple[str, float]]:
     for target in grid.targets:
         for fraction in grid.fractions(target):
             yield target, fraction
+
+
+def table_1_cells(grid: Grid) -> Iterator[tuple[str, float]]:
+    """The same without shares of labels that are there for the ablations alone."""
+    return (cell for cell in table_cells(grid) if not grid.is_table_2_alone(*cell))
 
 
 def _ablation_arms(grid: Grid) -> list[tuple[str, tuple[str, ...]]]:

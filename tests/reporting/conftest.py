@@ -146,6 +146,12 @@ def make_lab(tmp_path):
     return lambda **experiment: Lab(tmp_path, make_plan(**experiment))
 
 
+@pytest.fixture(scope="module")
+def module_lab(tmp_path_factory):
+    """Two arms on two folds of all labels, shared by the tests of a module."""
+    return Lab(tmp_path_factory.mktemp("lab"), make_plan(fractions=(1.0,), folds=(0, 1)))
+
+
 @pytest.fixture
 def unfinished_lab(make_lab):
     """5 %: scratch on folds 0, 1, 2 and mixcl on 0, 1; 100 %: scratch on fold 0 alone."""

@@ -1,7 +1,10 @@
 import numpy as np
 
-from mixcl_auto.reporting.curves import draw_finetuning, draw_label_efficiency, draw_pretraining, thinned
+from mixcl_auto.reporting.difference_figures import draw_findings, draw_organ_differences
 from mixcl_auto.reporting.grid import collect_grid
+from mixcl_auto.reporting.headline import headline
+from mixcl_auto.reporting.label_efficiency import draw_label_efficiency
+from mixcl_auto.reporting.training_curves import draw_finetuning, draw_pretraining, thinned
 
 
 def test_a_long_curve_is_thinned_to_its_ends_and_400_points():
@@ -33,3 +36,36 @@ def test_terms_without_values_are_left_out_of_the_curves(make_lab, tmp_path):
     assert draw_pretraining(log, tmp_path / "one.svg") is not None
     log.write_text("step,identity,label\n1,,\n2,,\n")
     assert draw_pretraining(log, tmp_path / "none.svg") is None
+
+
+def test_findings_and_organs_are_drawn_for_what_can_be_compared(unfinished_lab, tmp_path):
+    grid = collect_grid(unfinished_lab.workspace, unfinished_lab.plan, "plan")
+    verdicts = headline(grid)
+    drawn = draw_findings(grid, verdicts, "Target_1", tmp_path / "findings.svg")
+    assert drawn is not None
+    text = drawn.read_text()
+    assert "<!-- 5% of the labels -->" in text
+    assert "<!-- mixcl - scratch -->" in text
+    assert "<!-- 100% of the labels -->" not in text  # scratch alone was run there
+    organs = draw_organ_differences(grid, "Target_1", tmp_path / "organs.svg")
+    assert organs is not None
+    assert all(f"<!-- {organ} -->" in organs.read_text() for organ in ("liver", "spleen"))
+    assert draw_findings(grid, (), "Target_1", tmp_path / "none.svg") is None
+    assert draw_organ_differences(grid, "Nobody", tmp_path / "none.svg") is None
+
+
+def test_the_skip_rate_and_every_level_are_drawn(tmp_path):
+    log = tmp_path / "log.csv"
+    names = ("total", "identity", "identity_level_0", "identity_level_4", "label_skipped", "gradient_norm")
+    rows = [",".join(str(value / step) for value in range(1, 7)) for step in (1, 2, 3)]
+    lines = [f"{step},{row}" for step, row in enumerate(rows, start=1)]
+    log.write_text("\n".join([",".join(("step", *names)), *lines]) + "\n")
+    drawn = draw_pretraining(log, tmp_path / "curves.svg")
+    assert drawn is not None
+    for words in (
+        "Samples skipped by the label term",
+        "level 0",
+        "level 4",
+        "The whole loss (Eq. 2), log scale",
+    ):
+        assert f"<!-- {words} -->" in drawn.read_text()

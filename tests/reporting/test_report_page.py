@@ -10,6 +10,7 @@ from mixcl_auto.io.images import write_image, write_labels
 from mixcl_auto.records.case import Geometry
 from mixcl_auto.reporting.report import write_report
 
+TABLES = ("table1", "table2", "arms", "differences", "organ_differences", "per_organ")
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 SHAPE = (30, 24, 12)
 GEOMETRY = Geometry(
@@ -85,19 +86,19 @@ def test_the_page_of_an_unfinished_grid_says_what_is_missing_first(unfinished_la
         assert words in page.text
     assert "No run of this target kept its predictions here." in page.text
     assert sorted(path.name for path in folder.path.glob("*.*")) == sorted(
-        ["index.html", "all_scores.csv"]
-        + [f"{t}.{s}" for t in ("table1", "table2", "differences", "per_organ") for s in ("md", "csv", "tex")]
+        ["index.html", "all_scores.csv", "findings.md"]
+        + [f"{table}.{suffix}" for table in TABLES for suffix in ("md", "csv", "tex")]
     )
 
 
 def test_the_page_needs_no_other_file_and_its_links_lead_somewhere(unfinished_lab):
     unfinished_lab.pretrain(log=True)
     folder, page = report(unfinished_lab)
-    assert len(page.sources) == 2
+    assert len(page.sources) == 4  # findings, label efficiency, organs, pre-training
     assert all(source.startswith("data:image/") for source in page.sources)
     inner = {link[1:] for link in page.links if link.startswith("#")}
     assert inner == set(page.ids)
-    for link in (link for link in page.links if not link.startswith("#")):
+    for link in (link for link in page.links if not link.startswith(("#", "data:"))):
         assert (folder.path / link).is_file(), link
 
 
@@ -219,3 +220,38 @@ def test_writing_the_report_warns_of_nothing(unfinished_lab, caplog, recwarn):
         report(unfinished_lab)
     assert caplog.records == []
     assert [str(warning.message) for warning in recwarn.list if "mixcl" in str(warning.filename)] == []
+
+
+def test_the_findings_come_before_the_tables_and_are_a_file_too(unfinished_lab):
+    folder, page = report(unfinished_lab)
+    sentence = "Target_1, 5 % of the labels: mixcl is 0.070 Dice above scratch (95 % interval"
+    assert page.text.index(sentence) < page.text.index("Table 1")
+    assert sentence in folder.findings.read_text(encoding="utf-8")
+
+
+def test_without_two_arms_nothing_is_found(make_lab):
+    lab = make_lab()
+    lab.finetune("scratch", 1.0, 0, 0.5)
+    folder, page = report(lab)
+    assert "No two arms have a run of one fold and seed yet." in page.text
+    assert "No two arms have a run of one fold and seed yet." in folder.findings.read_text(encoding="utf-8")
+
+
+def test_names_can_not_break_out_of_the_viewers_data(make_lab):
+    lab = make_lab(fractions=(1.0,), folds=(0,), inits=("scratch", "mixcl"))
+    labels = add_scans(lab)
+    for init in ("scratch", "mixcl"):
+        folder = lab.finetune(init, 1.0, 0, 0.5)
+        for case in ("a", "b"):
+            write_labels(folder.prediction(case), labels, GEOMETRY)
+    grid_labels = {"</script><script>alert(1)</script>": 1, "spleen": 2}
+    for folder in lab.workspace.finetune_runs("plan"):
+        record = json.loads(folder.run.read_text())
+        for dataset in record["plan"]["datasets"]:
+            if dataset["name"] == "Target_1":
+                dataset["labels"] = grid_labels
+        folder.run.write_text(json.dumps(record))
+    folder, _ = report(lab)
+    text = folder.page.read_text(encoding="utf-8")
+    assert "alert(1)" in text
+    assert "<script>alert(1)" not in text

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from mixcl_auto.reporting.arms import arm_figure, difference
-from mixcl_auto.reporting.detail_tables import difference_table, organ_table
+from mixcl_auto.reporting.detail_tables import arm_table, difference_table, organ_table
 from mixcl_auto.reporting.grid import collect_grid
 from mixcl_auto.reporting.roles import role_of
 from mixcl_auto.reporting.tables import table_1, table_2
@@ -121,19 +121,19 @@ def test_the_baseline_has_columns_and_mixcl_is_compared_with_it_run_by_run(super
     assert "Ours is mixcl." in table.note
     assert "Supervised: the same encoder" in table.note
     assert "Ours - Supervised" in table.to_markdown()
-    assert "Supervised & Diff. & Ours & Diff. & Ours - Supervised" in table.to_latex()
+    assert "Target & Pct. & Ours & Diff. & Ours $-$ Supervised \\\\" in table.to_latex()
 
 
 def test_differences_to_the_baseline_have_intervals_of_their_own(supervised_lab):
     supervised_lab.finetune("mixcl", 1.0, 2, 0.95)
     rows = [row for row in difference_table(collect(supervised_lab)).rows if row[4] == "Dice"]
     assert [row[2:4] for row in rows] == [
-        ("scratch-2", "scratch"),
-        ("supervised", "scratch"),
         ("mixcl", "scratch"),
+        ("supervised", "scratch"),
         ("mixcl", "supervised"),
+        ("scratch-2", "scratch"),
     ]
-    assert rows[-1][5:] == ("+0.0500", "+0.0497 to +0.0503", "2/3")
+    assert rows[2][5:] == ("+0.0500", "+0.0497 to +0.0503", "2/3")
 
 
 def test_table_2_holds_neither_the_baseline_nor_controls(supervised_lab):
@@ -237,12 +237,36 @@ def test_organ_table_by_hand(make_lab):
     lab.finetune("scratch", 1.0, 0, {"a": {"liver": 0.9, "spleen": 0.0}, "b": {"liver": 0.7, "spleen": None}})
     lab.finetune("scratch", 1.0, 1, {"a": {"liver": 0.6, "spleen": 0.5}, "b": {"liver": 0.6, "spleen": 0.3}})
     liver, spleen = organ_table(collect(lab)).rows
-    assert liver == ("Target_1", "100%", "liver", "scratch", "0.7000", "0.7000", "3.0", "4", "0", "0", "2")
-    assert spleen == ("Target_1", "100%", "spleen", "scratch", "0.2000", "0.2000", "8.0", "3", "1", "0", "2")
+    # liver: runs 0.8 and 0.6, s = 0.2 / sqrt(2); spleen: 0 and 0.4, s = 0.4 / sqrt(2)
+    figures = ("0.700 ± 0.141", "0.700 ± 0.141", "3.0 ± 1.4")
+    assert liver == ("Target_1", "100%", "liver", "scratch", *figures, "4", "0", "0", "2")
+    figures = ("0.200 ± 0.283", "0.200 ± 0.283", "8.0 ± 2.8")
+    assert spleen == ("Target_1", "100%", "spleen", "scratch", *figures, "3", "1", "0", "2")
+    first, _ = read_csv(organ_table(collect(lab)))
+    assert float(first["dice_standard_deviation"]) == pytest.approx(0.2 / math.sqrt(2))
+    assert float(first["hd95_mm"]) == pytest.approx(3.0)
+
+
+def test_arm_table_by_hand(unfinished_lab):
+    unfinished_lab.finetune("mixcl", 0.05, 2, {"a": {"liver": 0.9, "spleen": None}, "b": {"liver": 0.1}})
+    table = arm_table(collect(unfinished_lab))
+    assert table.columns == (
+        *("Target", "Pct.", "Init", "Dice", "Dice, plan's grid", "Surface Dice", "HD95 (mm)", "Runs"),
+    )
+    # scratch 0.5, 0.4, 0.9: s = sqrt(0.07); mixcl 0.56, 0.48, 0.5: s = sqrt(0.0017333)
+    scratch, mixcl = ("0.6000 ± 0.2646", "0.5133 ± 0.0416")
+    assert table.rows == (
+        ("Target_1", "5%", "scratch", scratch, scratch, scratch, "4.0 ± 2.6", "3/3"),
+        ("Target_1", "5%", "mixcl", mixcl, mixcl, mixcl, "4.9 ± 0.4", "3/3"),
+        ("Target_1", "100%", "scratch", "0.8000", "0.8000", "0.8000", "2.0", "1/3"),
+    )
+    first, _, last = read_csv(table)
+    assert float(first["dice_standard_deviation"]) == pytest.approx(math.sqrt(0.07))
+    assert (last["surface_dice_standard_deviation"], last["runs"], last["runs_expected"]) == ("", "1", "3")
 
 
 def test_a_plan_without_any_run_gives_tables_of_missing_cells(make_lab):
     grid = collect(make_lab())
     assert {cell for row in table_1(grid).rows for cell in row[2:]} == {"missing"}
     assert {row[-1] for row in table_2(grid).rows} == {"missing"}
-    assert organ_table(grid).rows == ()
+    assert organ_table(grid).rows == arm_table(grid).rows == ()

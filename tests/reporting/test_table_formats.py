@@ -1,12 +1,13 @@
-import pytest
-
 from mixcl_auto.io.workspace import ReportFolder
+from mixcl_auto.metrics.averaging import Interval, Spread
 from mixcl_auto.reporting.table_formats import (
     Table,
-    escape_latex,
     figure_text,
+    interval_text,
+    p_text,
     percent_text,
     signed_text,
+    spread_text,
     write_table,
 )
 
@@ -26,30 +27,6 @@ def test_markdown_keeps_figures_as_text_and_escapes_pipes():
     assert lines[2] == "| Target       | Pct.   |         Dice |"
     assert lines[4] == "| HN\\|Organs_1 | 5%     | 0.5000 (1/2) |"
     assert lines[-1] == "A_note"
-
-
-def test_latex_is_booktabs_with_every_special_character_escaped():
-    text = TABLE.to_latex()
-    assert "\\caption{Dice of 5\\% \\& more. A\\_note}" in text
-    assert "\\begin{tabular}{llr}\n\\toprule\nTarget & Pct. & Dice \\\\\n\\midrule\n" in text
-    assert "HN\\textbar{}Organs\\_1 & 5\\% & 0.5000 (1/2) \\\\" in text
-    assert "a\\textbackslash{}b & 100\\% & missing \\\\" in text
-    body = text.replace("% needs", "", 1)
-    assert all(body[place - 1] == "\\" for place, character in enumerate(body) if character in "%_#$")
-
-
-@pytest.mark.parametrize(
-    ("text", "escaped"),
-    [
-        ("50%", r"50\%"),
-        ("a_b & c#d $e {f}", r"a\_b \& c\#d \$e \{f\}"),
-        ("~^", r"\textasciitilde{}\textasciicircum{}"),
-        ("✓", r"\checkmark"),
-        ("Pct.", "Pct."),
-    ],
-)
-def test_latex_escapes(text, escaped):
-    assert escape_latex(text) == escaped
 
 
 def test_csv_is_unrounded():
@@ -72,3 +49,14 @@ def test_texts_of_numbers():
     ]
     assert (figure_text(0.50654), figure_text(None), figure_text(12.34, 1)) == ("0.5065", "missing", "12.3")
     assert [percent_text(value) for value in (0.05, 0.15, 1.0, 0.075)] == ["5%", "15%", "100%", "7.5%"]
+
+
+def test_texts_of_spreads_intervals_and_p():
+    assert spread_text(Spread(3, 0.51234, 0.01)) == "0.5123 ± 0.0100"
+    assert spread_text(Spread(1, 12.34, None), 1) == "12.3"
+    assert spread_text(None) == "missing"
+    assert interval_text(Interval(0.1, -0.05, 0.25), 2) == "-0.05 to +0.25"
+    assert interval_text(None) == "-"
+    assert [p_text(p) for p in (1.0, 0.0314, 0.001, 0.0009, None)] == [
+        *("1.000", "0.031", "0.001", "<0.001", "-"),
+    ]

@@ -1,39 +1,6 @@
-import numpy as np
-
 from mixcl_auto.io.files import write_text
-from mixcl_auto.reporting.case_choice import choose_cases
+from mixcl_auto.reporting.case_choice import choose_cases, choose_worst_per_organ
 from mixcl_auto.reporting.grid import collect_grid
-from mixcl_auto.reporting.overlays import crop_box, fullest_slice, radiological
-from mixcl_auto.reporting.palette import arm_colours, arm_markers, organ_colours
-
-
-def test_the_fullest_slice_has_most_labelled_voxels():
-    labels = np.zeros((6, 6, 7), np.uint8)
-    labels[:2, :2, 2] = 1
-    labels[:3, :3, 5] = 2
-    assert fullest_slice(labels) == 5
-    assert fullest_slice(np.zeros((4, 4, 9))) == 4
-
-
-def test_pictures_have_anterior_on_top_and_the_patients_right_on_the_left():
-    plane = np.zeros((4, 3))
-    plane[3, 2] = 1  # most to the right, most anterior
-    plane[0, 0] = 2
-    image = radiological(plane)
-    assert image.shape == (3, 4)
-    assert image[0, 0] == 1
-    assert image[-1, -1] == 2
-
-
-def test_the_box_has_a_margin_and_a_least_side_within_the_plane():
-    mask = np.zeros((200, 100), bool)
-    mask[80:140, 40:44] = True
-    x, y = crop_box(mask, (1.0, 2.0), margin_mm=10)
-    assert (x.start, x.stop) == (55, 165)  # 60 + 2 x 10 mm is below 110 mm: 55 to each side of 110
-    assert (y.start, y.stop) == (14, 70)  # centre 42, 27.5 voxels to each side
-    mask[0, 0] = mask[199, 99] = True
-    assert crop_box(mask, (1.0, 2.0)) == (slice(0, 200), slice(0, 100))
-    assert crop_box(np.zeros((5, 4), bool), (1.0, 1.0)) == (slice(0, 5), slice(0, 4))
 
 
 def with_files(folder, cases=("a", "b")):
@@ -92,8 +59,29 @@ def test_one_arm_alone_shows_its_own_range(make_lab):
     ]
 
 
-def test_colours_differ_between_arms_and_between_organs():
-    inits = ("scratch", "mixcl", "scratch-2", "balanced", "supervised")
-    assert len(set(arm_colours(inits).values())) == len(set(arm_markers(inits).values())) == 5
-    assert len(set(organ_colours(range(1, 14)).values())) == 13
-    assert organ_colours([3])[3] == organ_colours(range(1, 14))[3]
+def worst(lab):
+    grid = collect_grid(lab.workspace, lab.plan, "plan")
+    return {c.organ: (c.case, c.runs[-1].key) for c in choose_worst_per_organ(grid, "Target_1")}
+
+
+def test_the_worst_case_of_each_organ_is_the_pre_trained_arms_lowest_dice(make_lab):
+    lab = make_lab(fractions=(1.0,), folds=(0, 1))
+    for fold in (0, 1):
+        with_files(lab.finetune("scratch", 1.0, fold, 0.0))
+    first = {"a": {"liver": 0.9, "spleen": 0.2}, "b": {"liver": 0.3, "spleen": None}}
+    second = {"a": {"liver": 0.8, "spleen": 0.3}, "b": {"liver": 0.4, "spleen": 0.1}}
+    for fold, dice in enumerate((first, second)):
+        with_files(lab.finetune("mixcl", 1.0, fold, dice))
+    found = worst(lab)
+    assert {organ: (case, key.init, key.fold) for organ, (case, key) in found.items()} == {
+        "liver": ("b", "mixcl", 0),
+        "spleen": ("b", "mixcl", 1),
+    }
+
+
+def test_an_organ_in_no_case_has_no_worst_one(make_lab):
+    lab = make_lab(fractions=(1.0,), folds=(0,))
+    dice = {case: {"liver": 0.5, "spleen": None} for case in ("a", "b")}
+    for init in ("scratch", "mixcl"):
+        with_files(lab.finetune(init, 1.0, 0, dice))
+    assert list(worst(lab)) == ["liver"]

@@ -1,0 +1,156 @@
+"""What the runs say in one plain sentence per target, share of labels and comparison."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mixcl_auto.metrics.averaging import Interval
+from mixcl_auto.reporting.arms import Difference, difference
+from mixcl_auto.reporting.grid import Grid
+from mixcl_auto.reporting.roles import Comparison, Question, comparisons
+from mixcl_auto.reporting.tables import table_1_cells
+
+Outcome = Literal["higher", "lower", "no difference shown", "too few runs"]
+
+_LEAST_DECIMALS, _MOST_DECIMALS = 3, 6
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One comparison of two arms by Dice, a training run (fold and seed) being the unit."""
+
+    target: str
+    fraction: float
+    question: Question
+    init: str
+    baseline: str
+    difference: float
+    """Mean over the pairs of init minus baseline, unrounded."""
+    interval: Interval | None
+    """95 % Student-t over the pairs; none below two."""
+    pairs: int
+    expected: int
+    outcome: Outcome
+    sentence: str
+    caution: str = ""
+    """What the control says against the outcome; empty if nothing."""
+
+
+@dataclass(frozen=True)
+class _Compared:
+    comparison: Comparison
+    found: Difference
+
+
+def headline(grid: Grid) -> list[Verdict]:
+    """The verdicts on every target and share of labels, MixCL first and the controls last.
+
+    Comparisons without a pair of runs of one fold and seed have none. No difference is called one unless
+    its interval leaves out 0.
+    """
+    verdicts: list[Verdict] = []
+    for target, fraction in table_1_cells(grid):
+        compared = [
+            _Compared(each, difference(grid, target, each.init, fraction, baseline=each.baseline))
+            for each in comparisons(grid)
+        ]
+        controls = [each for each in compared if each.comparison.question == "control" and each.found.pairs]
+        verdicts += [_verdict(target, fraction, each, controls) for each in compared if each.found.pairs]
+    return verdicts
+
+
+def outcome_of(interval: Interval | None) -> Outcome:
+    """What an interval of a difference shows; its ends count as inside."""
+    if interval is None:
+        return "too few runs"
+    if interval.low > 0:
+        return "higher"
+    return "lower" if interval.high < 0 else "no difference shown"
+
+
+def _verdict(target: str, fraction: float, compared: _Compared, controls: Sequence[_Compared]) -> Verdict:
+    found, question = compared.found, compared.comparison.question
+    outcome = outcome_of(found.interval)
+    is_control = question == "control"
+    caution = (
+        _control_caution(compared.comparison, outcome) if is_control else _caution(found, outcome, controls)
+    )
+    return Verdict(
+        target=target,
+        fraction=fraction,
+        question=question,
+        init=compared.comparison.init,
+        baseline=compared.comparison.baseline,
+        difference=found.mean or 0.0,
+        interval=found.interval,
+        pairs=found.pairs,
+        expected=found.expected,
+        outcome=outcome,
+        sentence=_sentence(target, fraction, compared, outcome),
+        caution=caution,
+    )
+
+
+def _sentence(target: str, fraction: float, compared: _Compared, outcome: Outcome) -> str:
+    found, names = compared.found, compared.comparison
+    mean, interval = found.mean or 0.0, found.interval
+    decimals = _decimals([mean, *((interval.low, interval.high) if interval else ())])
+    place = f"{target}, {100 * fraction:g} % of the labels"
+    said = f"{names.init} is {_beside(mean, decimals)} {names.baseline}"
+    runs = f"{_of(found)} {'run' if found.pairs == found.expected == 1 else 'runs'}"
+    if interval is None:
+        return (
+            f"{place}: {said} in {runs}: too few for an interval, so nothing is shown; it takes two runs "
+            "(folds or seeds) that both have."
+        )
+    ends = f"{interval.low:+.{decimals}f} to {interval.high:+.{decimals}f}"
+    ending = {"higher": "a gain", "lower": "a loss"}.get(outcome, "no difference is shown")
+    return f"{place}: {said} (95 % interval {ends} over {runs}): {ending}."
+
+
+def _beside(mean: float, decimals: int) -> str:
+    if mean == 0:
+        return "level in Dice with"
+    return f"{abs(mean):.{decimals}f} Dice {'above' if mean > 0 else 'below'}"
+
+
+def _of(found: Difference) -> str:
+    complete = found.pairs == found.expected
+    return str(found.pairs) if complete else f"{found.pairs} of {found.expected}"
+
+
+def _decimals(values: Iterable[float]) -> int:
+    """Three, or as many more as it takes that no figure but 0 is printed as 0."""
+    least = min((abs(value) for value in values if value), default=1.0)
+    wanted = range(_LEAST_DECIMALS, _MOST_DECIMALS)
+    return next((n for n in wanted if round(least, n) > 0), _MOST_DECIMALS)
+
+
+def _control_caution(names: Comparison, outcome: Outcome) -> str:
+    if outcome not in ("higher", "lower"):
+        return ""
+    return (
+        f"{names.init} and {names.baseline} differ in nothing but the random weights they start from, so "
+        "chance alone makes such a difference here: trust no other of this size, and add seeds."
+    )
+
+
+def _caution(found: Difference, outcome: Outcome, controls: Sequence[_Compared]) -> str:
+    """Whether redrawn weights do as much: the farthest end of the controls' intervals from 0."""
+    if outcome not in ("higher", "lower") or found.mean is None:
+        return ""
+    gain = "gain" if outcome == "higher" else "loss"
+    reaches = [
+        (max(abs(interval.low), abs(interval.high)), control.comparison.init)
+        for control in controls
+        if (interval := control.found.interval) is not None
+    ]
+    if not reaches:
+        return f"No control of other random weights has two runs, so the {gain} can't be held against chance."
+    reach, name = max(reaches)
+    if abs(found.mean) > reach:
+        return ""
+    return (
+        f"The {gain} is not larger than what other random weights alone may do: the interval of {name} minus "
+        f"scratch reaches {reach:.{_decimals([reach])}f} from 0."
+    )

@@ -1,0 +1,68 @@
+"""Dice over the share of labels, a line per initialisation."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mixcl_auto.drawing.palette import arm_colours, arm_markers, new_figure, save_figure
+from mixcl_auto.metrics.averaging import t_interval
+from mixcl_auto.reporting.axes import dress
+from mixcl_auto.reporting.grid import Grid
+from mixcl_auto.reporting.table_formats import percent_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SPREAD = 0.12
+"""The lines stand apart by so much of the distance between two shares, or their intervals would overlap."""
+_MARGIN = 0.03
+
+
+def draw_label_efficiency(grid: Grid, target: str, path: Path) -> Path | None:
+    """Draw each arm's mean with its 95 % interval over runs, and a point per run; nothing without runs.
+
+    The frame holds the means and the points; a wide interval of few runs is cut at it.
+    """
+    fractions = grid.fractions(target)
+    drawn = [init for init in grid.inits if any(grid.arm(target, init, f) for f in fractions)]
+    if not drawn:
+        return None
+    figure = new_figure(7.6, 4.4)
+    axis = figure.subplots()
+    offsets = np.linspace(-_SPREAD, _SPREAD, len(drawn)) if len(drawn) > 1 else np.zeros(1)
+    everything = [
+        value
+        for init, offset in zip(drawn, offsets, strict=True)
+        for value in _draw_arm(axis, grid, target, init, float(offset))
+    ]
+    axis.set_xticks(range(len(fractions)), [percent_text(fraction) for fraction in fractions])
+    axis.set_xlim(-0.5, len(fractions) - 0.5)
+    if everything:
+        axis.set_ylim(max(0.0, min(everything) - _MARGIN), min(1.0, max(everything) + _MARGIN))
+    dress(axis, target, "share of the training labels", "Dice, mean over organs and cases")
+    axis.legend(frameon=False, title="initialisation", loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return save_figure(figure, path)
+
+
+def _draw_arm(axis: "Axes", grid: Grid, target: str, init: str, offset: float) -> list[float]:
+    """Draw one line; all its points."""
+    colour, marker = arm_colours(grid.inits)[init], arm_markers(grid.inits)[init]
+    places: list[float] = []
+    means: list[float] = []
+    everything: list[float] = []
+    for place, fraction in enumerate(grid.fractions(target)):
+        runs = grid.arm(target, init, fraction).values()
+        values = [value for run in runs if (value := run.headline()) is not None]
+        if not values:
+            continue
+        places.append(place + offset)
+        means.append(sum(values) / len(values))
+        everything += values
+        axis.scatter(
+            [places[-1]] * len(values), values, s=16, alpha=0.45, linewidths=0, color=colour, marker=marker
+        )
+        if interval := t_interval(values):
+            axis.plot([places[-1]] * 2, [interval.low, interval.high], color=colour, lw=1.4, alpha=0.8)
+    axis.plot(places, means, color=colour, marker=marker, label=init, lw=2.2, ms=7)
+    return everything

@@ -1,0 +1,144 @@
+"""What happened during training: the logs' columns over the steps."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixcl_auto.drawing.palette import INK, arm_colours, new_figure, save_figure
+from mixcl_auto.reporting.axes import dress
+from mixcl_auto.reporting.grid import Grid
+from mixcl_auto.reporting.table_formats import percent_text
+from mixcl_auto.training.curves import read_columns, running_mean
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Series = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+_POINTS = 400
+"""A drawn curve has at most so many points, so that the page stays small."""
+_MOST_WITH_STEPS = 3
+"""A panel of more curves shows running means alone."""
+
+
+@dataclass(frozen=True)
+class LogPanel:
+    """One diagram: the log's columns in it, each with its name in the legend."""
+
+    title: str
+    series: Mapping[str, str]
+    is_log: bool = False
+
+
+_LEVELS = {f"identity_level_{level}": f"level {level}" for level in range(5)}
+
+PRETRAINING_PANELS: tuple[LogPanel, ...] = (
+    LogPanel("The whole loss (Eq. 2), log scale", {"total": "total"}, is_log=True),
+    LogPanel("Identity consistency (Eq. 4), log scale", {"identity": "all levels", **_LEVELS}, is_log=True),
+    LogPanel(
+        "Label consistency (Eq. 6) and chance",
+        {"label": "label loss", "label_chance": "chance: all embeddings equal"},
+    ),
+    LogPanel("Reconstruction error (Eq. 3), log scale", {"reconstruction": "reconstruction"}, is_log=True),
+    LogPanel(
+        "Share of the encoder's gradient norm",
+        {
+            "gradient_share_identity": "identity",
+            "gradient_share_label": "label",
+            "gradient_share_reconstruction": "reconstruction",
+        },
+    ),
+    LogPanel("Samples skipped by the label term", {"label_skipped": "share without a pair"}),
+    LogPanel(
+        "Segmentation of the pool, a head per dataset",
+        {"loss": "Dice + cross-entropy", "dice_loss": "1 - Dice", "cross_entropy": "cross-entropy"},
+    ),
+    LogPanel("Norm of the gradient, log scale", {"gradient_norm": "gradient norm"}, is_log=True),
+)
+_TERM_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+
+
+def draw_pretraining(log: Path, path: Path) -> Path | None:
+    """The terms of one pre-training's loss over its steps; nothing if its log is not there."""
+    columns = _columns(log)
+    panels = [panel for panel in PRETRAINING_PANELS if any(_known(columns, name) for name in panel.series)]
+    if not panels:
+        return None
+    rows = (len(panels) + 1) // 2
+    figure = new_figure(9.6, 2.7 * rows)
+    axes = list(figure.subplots(rows, 2, squeeze=False).flat)
+    for axis, panel in zip(axes, panels, strict=False):
+        for (name, label), colour in zip(panel.series.items(), _TERM_COLOURS, strict=False):
+            if _known(columns, name):
+                dashed = "--" if name == "label_chance" else "-"
+                faint = len(panel.series) <= _MOST_WITH_STEPS
+                _draw_series(axis, (columns["step"], columns[name]), label, colour, dashed, raw=faint)
+        if panel.is_log:
+            axis.set_yscale("log")
+            axis.yaxis.set_major_formatter("{x:g}")
+            axis.yaxis.set_minor_formatter("{x:g}")
+            axis.tick_params(axis="y", which="minor", labelsize=7, colors=INK, length=0)
+        dress(axis, panel.title, "step", "")
+        axis.legend(frameon=False, fontsize=8)
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    return save_figure(figure, path)
+
+
+def draw_finetuning(grid: Grid, target: str, path: Path) -> Path | None:
+    """The training loss of every run of a target, a panel per share of labels; nothing without logs."""
+    fractions = [f for f in grid.fractions(target) if _logs(grid, target, f)]
+    if not fractions:
+        return None
+    colours = arm_colours(grid.inits)
+    figure = new_figure(max(4.6, 3.2 * len(fractions)), 3.2)
+    axes = figure.subplots(1, len(fractions), squeeze=False, sharey=True)[0]
+    for axis, fraction in zip(axes, fractions, strict=True):
+        named: set[str] = set()
+        for init, log in _logs(grid, target, fraction):
+            columns = _columns(log)
+            if _known(columns, "loss"):
+                label = init if init not in named else ""
+                named.add(init)
+                _draw_series(axis, (columns["step"], columns["loss"]), label, colours[init], "-", raw=False)
+        dress(axis, f"{percent_text(fraction)} of the labels", "step", "Dice + cross-entropy")
+        axis.legend(frameon=False, fontsize=8)
+    return save_figure(figure, path)
+
+
+def thinned(steps: NDArray[np.float64], values: NDArray[np.float64]) -> Series:
+    """At most 400 points of a curve, evenly spaced, the last one among them."""
+    if len(steps) <= _POINTS:
+        return steps, values
+    kept = np.unique(np.linspace(0, len(steps) - 1, _POINTS).round().astype(int))
+    return steps[kept], values[kept]
+
+
+def _draw_series(
+    axis: "Axes", series: Series, label: str, colour: str, dashed: str, *, raw: bool = True
+) -> None:
+    known = np.isfinite(series[1])
+    steps, values = series[0][known], series[1][known]
+    if raw:
+        axis.plot(*thinned(steps, values), color=colour, alpha=0.22, linewidth=0.8)
+    smooth = thinned(steps, running_mean(values))
+    axis.plot(*smooth, color=colour, linewidth=1.7, linestyle=dashed, label=label or "_nolegend_")
+
+
+def _logs(grid: Grid, target: str, fraction: float) -> list[tuple[str, Path]]:
+    arms: Iterable[tuple[str, Sequence[Path]]] = (
+        (init, [run.folder.log for run in grid.arm(target, init, fraction).values()]) for init in grid.inits
+    )
+    return [(init, log) for init, logs in arms for log in logs if log.is_file()]
+
+
+def _columns(log: Path) -> dict[str, NDArray[np.float64]]:
+    return read_columns(log) if log.is_file() else {}
+
+
+def _known(columns: dict[str, NDArray[np.float64]], name: str) -> bool:
+    return name in columns and bool(np.isfinite(columns[name]).any())

@@ -1,0 +1,149 @@
+import pytest
+
+from mixcl_auto.metrics.averaging import Interval
+from mixcl_auto.reporting.grid import collect_grid
+from mixcl_auto.reporting.headline import headline, outcome_of
+
+
+def verdicts(lab):
+    return headline(collect_grid(lab.workspace, lab.plan, "plan"))
+
+
+def fill(lab, **dice_per_fold):
+    """Runs of 'scratch', 'scratch_2', ...: a Dice per fold at 5 %."""
+    for init, values in dice_per_fold.items():
+        for fold, dice in enumerate(values):
+            method = "supervised" if init == "supervised" else "mixcl"
+            lab.finetune(init.replace("_", "-"), 0.05, fold, dice, method=method)
+    return lab
+
+
+@pytest.fixture
+def lab(make_lab):
+    return make_lab(fractions=(0.05,), inits=("scratch", "mixcl"))
+
+
+def test_a_difference_whose_interval_holds_zero_is_not_called_one(lab):
+    (verdict,) = verdicts(fill(lab, scratch=[0.5, 0.4, 0.9], mixcl=[0.56, 0.39, 0.92]))
+    assert verdict.outcome == "no difference shown"
+    # differences 0.06, -0.01, 0.02: mean 0.0233, s = 0.0351, t(0.975, 2) = 4.3027
+    assert verdict.sentence == (
+        "Target_1, 5 % of the labels: mixcl is 0.023 Dice above scratch "
+        "(95 % interval -0.064 to +0.111 over 3 runs): no difference is shown."
+    )
+    assert verdict.difference == pytest.approx(0.07 / 3)
+    assert (verdict.pairs, verdict.expected, verdict.caution) == (3, 3, "")
+    assert (verdict.question, verdict.init, verdict.baseline) == ("pre-training", "mixcl", "scratch")
+
+
+@pytest.mark.parametrize(
+    ("mixcl", "outcome", "words"),
+    [
+        ([0.60, 0.51, 1.0], "higher", "is 0.103 Dice above scratch (95 % interval +0.089 to +0.118 over"),
+        ([0.40, 0.29, 0.8], "lower", "is 0.103 Dice below scratch (95 % interval -0.118 to -0.089 over"),
+    ],
+)
+def test_gains_and_losses(lab, mixcl, outcome, words):
+    (verdict,) = verdicts(fill(lab, scratch=[0.5, 0.4, 0.9], mixcl=mixcl))
+    assert verdict.outcome == outcome
+    assert words in verdict.sentence
+    assert verdict.sentence.endswith(": a gain." if outcome == "higher" else ": a loss.")
+    assert "No control of other random weights has two runs" in verdict.caution
+
+
+def test_one_pair_of_runs_is_too_few_however_large_the_difference(lab):
+    (verdict,) = verdicts(fill(lab, scratch=[0.1, 0.2], mixcl=[0.9]))
+    assert (verdict.outcome, verdict.interval, verdict.pairs) == ("too few runs", None, 1)
+    assert verdict.sentence == (
+        "Target_1, 5 % of the labels: mixcl is 0.800 Dice above scratch in 1 of 3 runs: too few for an "
+        "interval, so nothing is shown; it takes two runs (folds or seeds) that both have."
+    )
+
+
+def test_a_lone_planned_run_is_a_run(make_lab):
+    lab = fill(make_lab(fractions=(0.05,), folds=(0,)), scratch=[0.1], mixcl=[0.9])
+    assert "above scratch in 1 run: too few" in verdicts(lab)[0].sentence
+
+
+def test_unfinished_comparisons_say_how_many_runs_they_have(lab):
+    (verdict,) = verdicts(fill(lab, scratch=[0.5, 0.4], mixcl=[0.56, 0.39, 0.92]))
+    assert "over 2 of 3 runs" in verdict.sentence
+
+
+def test_equal_arms_are_level(lab):
+    (verdict,) = verdicts(fill(lab, scratch=[0.5, 0.4, 0.9], mixcl=[0.5, 0.4, 0.9]))
+    assert verdict.outcome == "no difference shown"
+    assert "mixcl is level in Dice with scratch (95 % interval +0.000 to +0.000" in verdict.sentence
+
+
+def test_figures_that_are_not_zero_are_never_printed_as_zero(lab):
+    (verdict,) = verdicts(fill(lab, scratch=[0.5, 0.4, 0.9], mixcl=[0.50012, 0.40013, 0.90014]))
+    assert verdict.outcome == "higher"
+    assert "0.0001 Dice above scratch (95 % interval +0.0001 to +0.0002" in verdict.sentence
+
+
+def test_comparisons_without_a_common_run_have_no_verdict(lab):
+    lab.finetune("scratch", 0.05, 0, 0.5)
+    lab.finetune("mixcl", 0.05, 1, 0.5)
+    assert verdicts(lab) == []
+
+
+@pytest.fixture
+def full_lab(make_lab):
+    return make_lab(fractions=(0.05,), inits=("scratch", "scratch-2", "supervised", "mixcl"))
+
+
+def test_mixcl_comes_first_and_the_control_last(full_lab):
+    fill(full_lab, scratch=[0.5, 0.4], scratch_2=[0.5, 0.4], supervised=[0.6, 0.5], mixcl=[0.7, 0.6])
+    assert [(v.question, v.init, v.baseline) for v in verdicts(full_lab)] == [
+        ("pre-training", "mixcl", "scratch"),
+        ("pre-training", "supervised", "scratch"),
+        ("objective", "mixcl", "supervised"),
+        ("control", "scratch-2", "scratch"),
+    ]
+
+
+def test_a_gain_that_redrawn_weights_may_also_make_is_marked(full_lab):
+    # control: differences -0.03, 0.05, -0.1: mean -0.0267, s = 0.0751, so that its interval begins at -0.213
+    fill(full_lab, scratch=[0.5, 0.4, 0.9], scratch_2=[0.47, 0.45, 0.8], mixcl=[0.55, 0.45, 0.951])
+    mixcl, control = verdicts(full_lab)
+    assert (mixcl.outcome, control.outcome) == ("higher", "no difference shown")
+    assert mixcl.caution == (
+        "The gain is not larger than what other random weights alone may do: the interval of scratch-2 minus "
+        "scratch reaches 0.213 from 0."
+    )
+    assert control.caution == ""
+
+
+def test_a_gain_beyond_the_control_is_not_marked(full_lab):
+    fill(full_lab, scratch=[0.5, 0.4, 0.3], scratch_2=[0.53, 0.35, 0.32], mixcl=[0.8, 0.7, 0.6])
+    assert verdicts(full_lab)[0].caution == ""
+
+
+def test_a_control_that_differs_from_scratch_is_a_warning(full_lab):
+    fill(full_lab, scratch=[0.5, 0.4, 0.3], scratch_2=[0.54, 0.45, 0.34], mixcl=[0.55, 0.45, 0.35])
+    mixcl, control = verdicts(full_lab)
+    assert control.outcome == "higher"
+    assert "chance alone makes such a difference here" in control.caution
+    assert mixcl.caution.startswith("The gain is not larger than")
+
+
+def test_the_farthest_of_several_controls_counts(make_lab):
+    lab = make_lab(fractions=(0.05,), inits=("scratch", "scratch-2", "scratch-3", "mixcl"))
+    scratch = [0.5, 0.4, 0.3]
+    fill(lab, scratch=scratch, scratch_2=scratch, scratch_3=[0.6, 0.25, 0.35], mixcl=[0.6, 0.5, 0.401])
+    assert "the interval of scratch-3 minus scratch" in verdicts(lab)[0].caution
+
+
+@pytest.mark.parametrize(
+    ("interval", "outcome"),
+    [
+        (Interval(0.1, 0.0, 0.2), "no difference shown"),
+        (Interval(-0.1, -0.2, 0.0), "no difference shown"),
+        (Interval(0.1, 1e-9, 0.2), "higher"),
+        (Interval(-0.1, -0.2, -1e-9), "lower"),
+        (None, "too few runs"),
+    ],
+)
+def test_the_ends_of_an_interval_are_inside(interval, outcome):
+    assert outcome_of(interval) == outcome
