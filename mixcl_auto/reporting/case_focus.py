@@ -93,13 +93,15 @@ def _interest(case: ShownCase, box: Box) -> Mask:
     maps = list(case.maps.values())
     inside = np.zeros(maps[0].shape, bool)
     inside[box] = True
+    found: Mask
     if case.organ_label is not None:
-        return np.any([labels == case.organ_label for labels in maps], axis=0) & inside
+        found = np.any([labels == case.organ_label for labels in maps], axis=0)
+        return found & inside
     for group in (case.predictions, maps):
-        differing = np.any([labels != group[0] for labels in group], axis=0) & inside
-        if differing.any():
-            return np.asarray(differing)
-    return np.asarray((maps[0] > 0) & inside)
+        found = np.any([labels != group[0] for labels in group], axis=0) & inside
+        if found.any():
+            return found
+    return (maps[0] > 0) & inside
 
 
 def _fullest(mask: Mask, axis: int) -> int:

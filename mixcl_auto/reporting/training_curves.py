@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mixcl_auto.drawing.palette import INK, arm_colours, new_figure, save_figure
+from mixcl_auto.drawing.palette import arm_colours, new_figure, save_figure
 from mixcl_auto.reporting.axes import dress
 from mixcl_auto.reporting.grid import Grid
 from mixcl_auto.reporting.table_formats import percent_text
@@ -78,10 +78,7 @@ def draw_pretraining(log: Path, path: Path) -> Path | None:
                 faint = len(panel.series) <= _MOST_WITH_STEPS
                 _draw_series(axis, (columns["step"], columns[name]), label, colour, dashed, raw=faint)
         if panel.is_log:
-            axis.set_yscale("log")
-            axis.yaxis.set_major_formatter("{x:g}")
-            axis.yaxis.set_minor_formatter("{x:g}")
-            axis.tick_params(axis="y", which="minor", labelsize=7, colors=INK, length=0)
+            _scale_by_logarithm(axis)
         dress(axis, panel.title, "step", "")
         axis.legend(frameon=False, fontsize=8)
     for axis in axes[len(panels) :]:
@@ -127,6 +124,16 @@ def _draw_series(
         axis.plot(*thinned(steps, values), color=colour, alpha=0.22, linewidth=0.8)
     smooth = thinned(steps, running_mean(values))
     axis.plot(*smooth, color=colour, linewidth=1.7, linestyle=dashed, label=label or "_nolegend_")
+
+
+def _scale_by_logarithm(axis: "Axes") -> None:
+    """A logarithmic axis with a label at 1, 2 and 5 of each power of ten."""
+    from matplotlib.ticker import LogLocator
+
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter("")
 
 
 def _logs(grid: Grid, target: str, fraction: float) -> list[tuple[str, Path]]:
