@@ -1,9 +1,9 @@
-# make install | test | demo | benchmark | clean; PYTHON=... chooses the interpreter that .venv is made with.
+# make install | test | demo | benchmark | docs | clean; PYTHON=... chooses the interpreter that .venv is made with.
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install test demo benchmark clean
+.PHONY: install test demo benchmark docs clean
 .DELETE_ON_ERROR:
 
 install: $(STAMP)
@@ -30,6 +30,9 @@ demo: $(STAMP)
 benchmark: $(STAMP)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[benchmarks]"
 	$(BIN)/python -m benchmarks
+
+docs: $(STAMP)
+	$(BIN)/python -m mixcl_auto.cli.reference docs
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage coverage.xml

@@ -11,6 +11,7 @@ from mixcl_auto.cli.options import (
     engine_option,
     pass_settings,
     plan_option,
+    tensorboard_option,
 )
 from mixcl_auto.errors import RunError
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     help="How often a run that failed is tried again.",
 )
 @device_option
+@tensorboard_option
 @click.option("--dry-run", is_flag=True, help="Print the commands that are left to run, and run none.")
 @click.option("--status", is_flag=True, help="Show how far the runs are, wherever they run, and run none.")
 @pass_settings
@@ -61,6 +63,7 @@ def experiment(
     gpus_per_run: float | None,
     retries: int,
     device: str | None,
+    tensorboard: bool,
     dry_run: bool,
     status: bool,
 ) -> None:
@@ -78,7 +81,12 @@ def experiment(
         return
     if dry_run:
         overview, commands = workflow.experiment_commands(
-            settings.workspace, plan=plan, table=table, gpus_per_run=gpus_per_run, device=device
+            settings.workspace,
+            plan=plan,
+            table=table,
+            gpus_per_run=gpus_per_run,
+            device=device,
+            tensorboard=tensorboard,
         )
         click.echo("\n".join([*commands, f"# {summarise(overview)}"]))
         return
@@ -93,6 +101,7 @@ def experiment(
             gpus_per_run=gpus_per_run,
             retries=retries,
             device=device,
+            tensorboard=tensorboard,
             watcher=watcher,
         )
     if failures := report_failures(overview):

@@ -12,6 +12,7 @@ from mixcl_auto.cli.options import (
     pass_settings,
     plan_option,
     set_option,
+    tensorboard_option,
 )
 
 
@@ -23,6 +24,7 @@ from mixcl_auto.cli.options import (
 @init_option
 @set_option
 @device_option
+@tensorboard_option
 @pass_settings
 def finetune(
     settings: Settings,
@@ -33,6 +35,7 @@ def finetune(
     init: str,
     edits: tuple[str, ...],
     device: str | None,
+    tensorboard: bool,
 ) -> None:
     """Fine-tune on a fraction of one fold's training cases; predict and score its held-out cases.
 
@@ -52,6 +55,7 @@ def finetune(
         init=init,
         edits=edits,
         device=device,
+        tensorboard=tensorboard,
         progress=open_progress(),
         patience_s=settings.patience_s,
     )

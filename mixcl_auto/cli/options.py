@@ -60,6 +60,12 @@ device_option = click.option(
     metavar="DEVICE",
     help="Where to compute: cpu, cuda or cuda:1. [default: a GPU if there is one]",
 )
+tensorboard_option = click.option(
+    "--tensorboard",
+    is_flag=True,
+    help="Also write log.csv as TensorBoard's events, into tensorboard/ of the run "
+    "(pip install 'mixcl_auto[tensorboard]').",
+)
 init_option = click.option(
     "--init",
     metavar="INIT",

@@ -4,7 +4,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mixcl_auto.cli.options import Settings, device_option, pass_settings, plan_option, set_option
+from mixcl_auto.cli.options import (
+    Settings,
+    device_option,
+    pass_settings,
+    plan_option,
+    set_option,
+    tensorboard_option,
+)
 
 if TYPE_CHECKING:
     from mixcl_auto.records.plan import Method, Term
@@ -31,6 +38,7 @@ if TYPE_CHECKING:
 )
 @set_option
 @device_option
+@tensorboard_option
 @pass_settings
 def pretrain(
     settings: Settings,
@@ -40,6 +48,7 @@ def pretrain(
     without: "tuple[Term, ...]",
     edits: tuple[str, ...],
     device: str | None,
+    tensorboard: bool,
 ) -> None:
     """Pre-train the encoder on the pool, with MixCL or supervised.
 
@@ -56,6 +65,7 @@ def pretrain(
         without=without,
         edits=edits,
         device=device,
+        tensorboard=tensorboard,
         progress=open_progress(),
         patience_s=settings.patience_s,
     )

@@ -14,7 +14,6 @@ from mixcl_auto.training.samples import Batch
 PANELS = (
     Panel("Dice + cross-entropy", ("loss",)),
     Panel("Its parts", ("dice_loss", "cross_entropy")),
-    Panel("Norm of the gradient", ("gradient_norm",)),
 )
 
 

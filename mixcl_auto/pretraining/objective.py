@@ -17,12 +17,19 @@ from mixcl_auto.training.samples import Batch
 
 PANELS = (
     Panel("MixCL, Eq. 2", ("total",)),
-    Panel("Identity consistency, Eq. 4", ("identity",)),
+    Panel("Reconstruction, Eq. 3, log scale", ("reconstruction",), is_log=True),
+    Panel("Identity consistency, Eq. 4, log scale", ("identity",), is_log=True),
+    Panel(
+        "Identity consistency by level, log scale",
+        tuple(f"identity_level_{level}" for level in range(5)),
+        is_log=True,
+    ),
     Panel("Label consistency, Eq. 6, and its value with all embeddings equal", ("label", "label_chance")),
-    Panel("Reconstruction, Eq. 3", ("reconstruction",)),
+    Panel("Share of the samples without a pair for Eq. 6", ("label_skipped",), is_share=True),
     Panel(
         "Share of the encoder's gradient norm",
         ("gradient_share_identity", "gradient_share_label", "gradient_share_reconstruction"),
+        is_share=True,
     ),
 )
 

@@ -17,7 +17,6 @@ from mixcl_auto.training.samples import Batch
 PANELS = (
     Panel("Dice + cross-entropy, a head per dataset", ("loss",)),
     Panel("Its parts", ("dice_loss", "cross_entropy")),
-    Panel("Norm of the gradient", ("gradient_norm",)),
 )
 
 _SMOOTH = 1e-5

@@ -1,54 +1,160 @@
 """``progress.png``: the columns of a run's log over its steps."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixcl_auto.io.files import replacing
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 FloatArray = NDArray[np.float64]
+Curve = tuple[FloatArray, FloatArray]
+"""Steps and values."""
+
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
+"""Okabe and Ito's colours and a dash for each, so that no curve is told by its colour alone."""
+
+_MOST_WITH_VALUES = 3
+"""With more curves in a panel their thin lines hide one another: the running means stand alone."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One diagram: a title and the log's columns in it."""
+    """One diagram: a title and the log's columns in it.
+
+    Attributes:
+        title: above it; the name of the quantity where there is but one column.
+        columns: of the log.
+        is_log: whether the values, if all are above 0, are drawn on a log scale.
+        is_share: whether they lie between 0 and 1, which are then the ends of the scale.
+        is_smooth: whether they do not scatter, so that their running mean would only lag behind.
+    """
 
     title: str
     columns: tuple[str, ...]
+    is_log: bool = False
+    is_share: bool = False
+    is_smooth: bool = False
 
 
-def draw_curves(log: Path, image: Path, panels: Sequence[Panel]) -> None:
-    """Draw a log as a picture, one panel below the other: thin the values, thick their running mean.
+EVERY_RUN = (
+    Panel("Norm of the gradient, log scale", ("gradient_norm",), is_log=True),
+    Panel("Learning rate", ("learning_rate",), is_smooth=True),
+)
+"""What every trainer logs."""
+
+TIME = Panel("Seconds per step, and those of them that it waits for samples", ("all", "waiting"))
+
+
+def draw_curves(
+    log: Path, image: Path, panels: Sequence[Panel], *, timing: Path | None = None, title: str = ""
+) -> None:
+    """Draw a log as a picture, two panels in a row: thin the values, thick their running mean.
 
     Columns that are absent or empty are left out; so is a panel without any.
+
+    Args:
+        log: ``log.csv``.
+        image: a PNG, replaced at once.
+        panels: besides those of every run.
+        timing: ``timing.csv``, for the time that steps take.
+        title: of the picture; the last step is added.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     columns = read_columns(log)
-    drawn = [(panel, [name for name in panel.columns if _has_values(columns, name)]) for panel in panels]
-    drawn = [(panel, names) for panel, names in drawn if names]
+    drawn = [(panel, _curves(columns, panel)) for panel in (*panels, *EVERY_RUN)]
+    if timing is not None and timing.exists():
+        drawn.append((TIME, _curves(_time_columns(timing), TIME)))
+    drawn = [(panel, curves) for panel, curves in drawn if curves]
     if not drawn:
         return
-    figure = Figure(figsize=(9, 2.6 * len(drawn)), layout="constrained")
+    rows = -(-len(drawn) // 2)
+    figure = Figure(figsize=(12, 2.7 * rows + 0.4), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(drawn), 1, squeeze=False)[:, 0]
-    for axis, (panel, names) in zip(axes, drawn, strict=True):
-        for number, name in enumerate(names):
-            known = np.isfinite(columns[name])
-            steps, values = columns["step"][known], columns[name][known]
-            axis.plot(steps, values, color=f"C{number}", alpha=0.3, linewidth=0.7)
-            axis.plot(steps, running_mean(values), color=f"C{number}", label=name.replace("_", " "))
-        axis.set_title(panel.title, fontsize=10)
-        axis.legend(fontsize=8, loc="upper right")
-        axis.grid(alpha=0.3)
-    axes[-1].set_xlabel("step")
+    axes = figure.subplots(rows, 2, squeeze=False).flat
+    for axis in axes[len(drawn) :]:
+        axis.remove()
+    for axis, (panel, curves) in zip(axes, drawn, strict=False):
+        _draw_panel(axis, panel, curves)
+        axis.set_xlim(0, columns["step"][-1])
+    figure.suptitle(f"{title}, step {columns['step'][-1]:.0f}".removeprefix(", "), fontsize=11)
     with replacing(image) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
+
+
+def _draw_panel(axis: "Axes", panel: Panel, curves: Mapping[str, Curve]) -> None:
+    for number, (label, (steps, values)) in enumerate(
+        zip(short_labels(curves), curves.values(), strict=True)
+    ):
+        colour, dashes = _COLOURS[number % len(_COLOURS)], _DASHES[number % len(_DASHES)]
+        if len(curves) <= _MOST_WITH_VALUES and not panel.is_smooth:
+            axis.plot(steps, values, color=colour, alpha=0.3, linewidth=0.7)
+        line = values if panel.is_smooth else running_mean(values)
+        axis.plot(steps, line, color=colour, linestyle=dashes, label=label)
+    _set_scale(axis, panel, curves)
+    has_legend = len(curves) > 1
+    axis.set_title(panel.title, fontsize=10, loc="left", pad=20 if has_legend else 6)
+    if has_legend:
+        legend = axis.legend(
+            fontsize=8, ncols=len(curves), frameon=False, loc="lower left", bbox_to_anchor=(-0.02, 0.98)
+        )
+        legend.set_in_layout(False)  # else a long one makes all panels narrower
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(labelsize=8)
+    axis.set_xlabel("step", fontsize=8)
+
+
+def _set_scale(axis: "Axes", panel: Panel, curves: Mapping[str, Curve]) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    if panel.is_log and all((values > 0).all() for _, values in curves.values()):
+        axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_minor_locator(NullLocator())
+        axis.yaxis.set_major_formatter("{x:g}")
+    if panel.is_share:
+        axis.set_ylim(-0.03, 1.03)
+
+
+def short_labels(names: Iterable[str]) -> list[str]:
+    """Columns as words, without the words that all of several begin with: those are the panel's title."""
+    words = [name.split("_") for name in names]
+    shared = 0
+    while len(words) > 1 and all(len(one) > shared + 1 for one in words):
+        if len({one[shared] for one in words}) > 1:
+            break
+        shared += 1
+    return [" ".join(one[shared:]) for one in words]
+
+
+def _curves(columns: Mapping[str, FloatArray], panel: Panel) -> dict[str, Curve]:
+    """The columns of a panel that have values, where they have them."""
+    curves = {}
+    for name in panel.columns:
+        known = np.isfinite(columns[name]) if name in columns else np.zeros(0, bool)
+        if known.any():
+            curves[name] = (columns["step"][known], columns[name][known])
+    return curves
+
+
+def _time_columns(timing: Path) -> dict[str, FloatArray]:
+    columns = read_columns(timing)
+    return {
+        "step": columns["step"],
+        "all": columns["seconds"],
+        "waiting": columns["seconds"] * columns["waiting_share"],
+    }
 
 
 def read_columns(log: Path) -> dict[str, FloatArray]:
@@ -67,7 +173,3 @@ def running_mean(values: FloatArray, share: float = 0.05) -> FloatArray:
     starts = np.maximum(0, ends - width)
     means: FloatArray = (sums[ends] - sums[starts]) / (ends - starts)
     return means
-
-
-def _has_values(columns: dict[str, FloatArray], name: str) -> bool:
-    return name in columns and bool(np.isfinite(columns[name]).any())

@@ -57,7 +57,7 @@ class Job:
         steps: of the whole run.
         folder: where to write.
         device: where the network is.
-        panels: of ``progress.png``.
+        panels: of ``progress.png``, besides those of every run.
         must_be_finite: columns of the log that stop the run when they are not.
         ranks: the processes that train together; the first one writes.
     """
@@ -226,8 +226,12 @@ class _Writer:
         self.timing.write(self._state.step)
         save_state(self._job.folder.checkpoint, self._state, self._job.plan)
         if ends or time.monotonic() - self._drawn_at > SECONDS_BETWEEN_PICTURES:
-            draw_curves(self._job.folder.log, self._job.folder.curves, self._job.panels)
+            self._draw()
             self._drawn_at = time.monotonic()
+
+    def _draw(self) -> None:
+        folder, title = self._job.folder, self._job.description
+        draw_curves(folder.log, folder.curves, self._job.panels, timing=folder.timing, title=title)
 
     def _flush(self) -> None:
         row = self.log.flush()

@@ -11,6 +11,7 @@ from mixcl_auto.engines.ray_engine import RayEngine
 from mixcl_auto.engines.shared_folder import check_shared
 from mixcl_auto.errors import RunError
 from mixcl_auto.records.experiment import TableChoice
+from mixcl_auto.training.event_file import check_tensorboard
 from mixcl_auto.training.interruption import Interruption, RunStoppedError
 from mixcl_auto.workflows.experiment_checks import check_before_start, check_device, check_gpus
 from mixcl_auto.workflows.experiment_scheduler import Scheduler, Watcher
@@ -33,6 +34,7 @@ def experiment(
     gpus_per_run: float | None = None,
     retries: int = 2,
     device: str | None = None,
+    tensorboard: bool = False,
     watcher: Watcher | None = None,
 ) -> Overview:
     """Pre-train and fine-tune everything that the plan's experiment asks for and that is not done.
@@ -51,6 +53,7 @@ def experiment(
             absent.
         retries: how often a run that failed is tried again.
         device: ``cpu`` or ``cuda``, for every run; each takes a GPU if there is one, if absent.
+        tensorboard: every run also writes TensorBoard's events, see ``pretrain``.
         watcher: told of every change.
 
     Returns:
@@ -59,12 +62,14 @@ def experiment(
     Raises:
         PlanError: if the plan or its experiment can't be used.
         RunError: if an initialisation or the cache is not there, a finished run is not what the plan asks
-            for, or the engine can't be opened.
+            for, the engine can't be opened, or TensorBoard is wanted and not installed.
         RunStoppedError: after SIGINT or SIGTERM, once the runs have saved their state.
     """
     check_engine(engine, address)
     check_device(device)
-    asked = open_experiment(workspace, plan, table, device)
+    if tensorboard:
+        check_tensorboard()
+    asked = open_experiment(workspace, plan, table, device, tensorboard=tensorboard)
     check_before_start(asked)
     check_gpus(asked.project.plan, gpus_per_run)
     units = asked.units()
@@ -116,6 +121,7 @@ def experiment_commands(
     table: TableChoice = "all",
     gpus_per_run: float | None = None,
     device: str | None = None,
+    tensorboard: bool = False,
 ) -> tuple[Overview, tuple[str, ...]]:
     """The state of every run, and the commands by which a shell would do those that are not done, in order.
 
@@ -123,7 +129,7 @@ def experiment_commands(
         PlanError: if the plan or its experiment can't be used.
         RunError: if an initialisation or the cache is not there.
     """
-    asked = open_experiment(workspace, plan, table, device)
+    asked = open_experiment(workspace, plan, table, device, tensorboard=tensorboard)
     check_before_start(asked)
     check_gpus(asked.project.plan, gpus_per_run)
     overview = read_overview(asked.units())

@@ -67,12 +67,14 @@ class Experiment:
         plan_path: of the plan's file.
         table: which table's runs.
         device: for every command; each chooses its own where absent.
+        tensorboard: for every command, see ``pretrain``.
     """
 
     project: Project
     plan_path: Path
     table: TableChoice = "all"
     device: str | None = None
+    tensorboard: bool = False
 
     def units(self) -> tuple[GridUnit, ...]:
         """The pre-trainings that are still needed or that are done, then the fine-tunings.
@@ -135,11 +137,17 @@ class Experiment:
 
     def _shared_options(self) -> tuple[str, ...]:
         device = () if self.device is None else ("--device", self.device)
-        return ("-p", str(self.plan_path.absolute()), *device)
+        tensorboard = ("--tensorboard",) if self.tensorboard else ()
+        return ("-p", str(self.plan_path.absolute()), *device, *tensorboard)
 
 
 def open_experiment(
-    folder: Folder, plan: str | Path | None, table: TableChoice = "all", device: str | None = None
+    folder: Folder,
+    plan: str | Path | None,
+    table: TableChoice = "all",
+    device: str | None = None,
+    *,
+    tensorboard: bool = False,
 ) -> Experiment:
     """Read the plan of an experiment.
 
@@ -148,7 +156,7 @@ def open_experiment(
     """
     workspace = Workspace(open_workspace(folder).root.absolute())
     path = find_plan(workspace, None if plan is None else str(plan))
-    return Experiment(open_project(workspace, path), path, table, device)
+    return Experiment(open_project(workspace, path), path, table, device, tensorboard)
 
 
 def given_inits(plan: Plan) -> dict[str, str]:

@@ -14,6 +14,7 @@ from mixcl_auto.io.scores import read_scores
 from mixcl_auto.io.workspace import FinetuneFolder
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.score import OrganScore
+from mixcl_auto.training.event_file import check_tensorboard, recording_events
 from mixcl_auto.workflows.data_parallel import group_lock, training_ranks
 from mixcl_auto.workflows.inputs import Folder, Project, choose_target, open_project, refuse_idle_edits
 
@@ -53,6 +54,7 @@ def finetune(
     edits: Iterable[str] = (),
     device: str | None = None,
     progress: Progress | None = None,
+    tensorboard: bool = False,
     patience_s: float = 0.0,
 ) -> FinetuneSummary:
     """Fine-tune, predict the held-out cases, score them; resumes a stopped run, leaves a finished one.
@@ -69,21 +71,29 @@ def finetune(
         edits: ``section.key=value``, applied to the run's copy of the plan.
         device: such as ``cpu`` or ``cuda:1``; a GPU if there is one, if absent.
         progress: told of every step and case.
+        tensorboard: also write ``log.csv`` as TensorBoard's events, into ``tensorboard/`` of the run.
         patience_s: how long to wait for another process that works on the same run.
 
     Raises:
         PlanError: if the plan, an edit, the dataset, the fold or the fraction can't be used.
-        RunError: if there is no such pre-training, no cache, the folder holds a run of another plan, or
-            another process works on it.
+        RunError: if there is no such pre-training, no cache, the folder holds a run of another plan,
+            another process works on it, or TensorBoard is wanted and not installed.
         WeightsError: if the weights do not fit the network.
     """
     edits = list(edits)
+    if tensorboard:
+        check_tensorboard()
     refuse_idle_edits(edits, "finetune", ("preprocess", "network", "finetune", "inference"))
     project = open_project(workspace, plan, edits)
     target = choose_target(project.plan, dataset).name
     folder = _find_folder(project, target, fold, fraction, str(init))
     with group_lock(folder, patience_s):
-        with training_ranks(device) as (ranks, chosen):
+        with (
+            training_ranks(device) as (ranks, chosen),
+            recording_events(
+                progress if ranks.is_first else None, folder, wanted=tensorboard and ranks.is_first
+            ) as listener,
+        ):
             train(
                 project.workspace,
                 project.plan,
@@ -93,7 +103,7 @@ def finetune(
                 fraction=fraction,
                 init=str(init),
                 device=chosen,
-                progress=progress if ranks.is_first else None,
+                progress=listener,
                 ranks=ranks,
             )
         if not ranks.is_first:

@@ -9,6 +9,7 @@ from mixcl_auto.pretraining.pretrain import pretrain as train
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.plan import Method, Term
 from mixcl_auto.records.plan_edits import leave_out, use_method
+from mixcl_auto.training.event_file import check_tensorboard, recording_events
 from mixcl_auto.workflows.data_parallel import group_lock, training_ranks
 from mixcl_auto.workflows.inputs import Folder, open_project, refuse_idle_edits
 
@@ -24,6 +25,7 @@ def pretrain(
     device: str | None = None,
     progress: Progress | None = None,
     stop_after: int | None = None,
+    tensorboard: bool = False,
     patience_s: float = 0.0,
 ) -> PretrainFolder:
     """Pre-train the encoder on the plan's pool; resumes a stopped run, leaves a finished one.
@@ -40,26 +42,35 @@ def pretrain(
         device: such as ``cpu`` or ``cuda:1``; a GPU if there is one, if absent.
         progress: told of every step.
         stop_after: stop cleanly after that many steps, to be resumed later.
+        tensorboard: also write ``log.csv`` as TensorBoard's events, into ``tensorboard/`` of the run.
         patience_s: how long to wait for another process that works on the same run.
 
     Raises:
         PlanError: if the plan or an edit is malformed.
-        RunError: if the name can't be used, the cache is missing, the folder holds a run of another plan, or
-            another process works on it.
+        RunError: if the name can't be used, the cache is missing, the folder holds a run of another plan,
+            another process works on it, or TensorBoard is wanted and not installed.
     """
     edits = list(edits)
+    if tensorboard:
+        check_tensorboard()
     refuse_idle_edits(edits, "pretrain", ("preprocess", "network", "pretrain"))
     project = open_project(workspace, plan, edits)
     used = leave_out(use_method(project.plan, method), without)
     folder = find_folder(project.workspace, used, project.plan_name, name)
-    with group_lock(folder, patience_s), training_ranks(device) as (ranks, chosen):
+    with (
+        group_lock(folder, patience_s),
+        training_ranks(device) as (ranks, chosen),
+        recording_events(
+            progress if ranks.is_first else None, folder, wanted=tensorboard and ranks.is_first
+        ) as listener,
+    ):
         return train(
             project.workspace,
             used,
             project.plan_name,
             name=name,
             device=chosen,
-            progress=progress if ranks.is_first else None,
+            progress=listener,
             stop_after=stop_after,
             ranks=ranks,
         )

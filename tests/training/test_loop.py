@@ -137,6 +137,19 @@ def test_run_writes_log_timings_checkpoint_and_picture(tmp_path: Path) -> None:
     assert (tmp_path / "progress.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(("seconds", "drawn"), [(0.0, [3, 6, 7]), (1e6, [7])])
+def test_picture_is_drawn_during_the_run_but_not_too_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, drawn: list[int]
+) -> None:
+    rows: list[int] = []
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_PICTURES", seconds)
+    monkeypatch.setattr(
+        loop, "draw_curves", lambda log, *_, **__: rows.append(len(log.read_text().splitlines()) - 1)
+    )
+    run(tmp_path)
+    assert rows == drawn
+
+
 def test_first_step_worked_by_hand(tmp_path: Path) -> None:
     job, state = make_run(tmp_path, make_plan(weight_decay=0.0))
     before = weights(state)

@@ -1,0 +1,143 @@
+"""TensorBoard's copy of ``log.csv``: every value of every row, at the row's step."""
+
+import csv
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mixcl_auto.errors import RunError
+from mixcl_auto.io.workspace import RunFolder
+from mixcl_auto.progress import Progress, Silent
+
+_PREFIX = "events.out.tfevents."
+"""What TensorBoard knows its files by; it reads those of a folder in the order of their names."""
+
+
+def check_tensorboard() -> None:
+    """See that events can be written; before hours of training, not after.
+
+    Raises:
+        RunError: if the package is not there.
+    """
+    try:
+        import tensorboard.compat.proto.event_pb2
+        import tensorboard.summary.writer.record_writer  # noqa: F401
+    except ImportError as problem:
+        raise RunError(
+            f"TensorBoard's events need the package tensorboard ({problem}); install it with "
+            "pip install 'mixcl_auto[tensorboard]', or go on without --tensorboard: log.csv and progress.png "
+            "hold the same values"
+        ) from problem
+
+
+class EventFile:
+    """An event file that follows a log.
+
+    It is made from the log alone, and so can't differ from it: a run that goes back to a checkpoint, or that
+    is given events late, starts the file anew from the rows that count. A column is a tag, an empty cell no
+    point. The log knows no times: a point's wall time is when it was copied.
+
+    Args:
+        log: the run's ``log.csv``, cut to the steps that count; need not exist yet.
+        folder: of the events; older event files in it are emptied.
+    """
+
+    def __init__(self, log: Path, folder: Path) -> None:
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        self._log = log
+        self._bytes_read = 0
+        self._tags: list[str] = []
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob(f"{_PREFIX}*"):
+            old.write_bytes(b"")  # removed, it would halt a TensorBoard that reads it
+        self._records = RecordWriter((folder / f"{_PREFIX}{time.time():017.6f}").open("wb"))
+        self._write(file_version="brain.Event:2")
+        # A TensorBoard that is open forgets what it read in the older file.
+        self._write(step=0, session_log={"status": "START"})
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Copy the rows that the log got since the last call."""
+        for step, *cells in self._new_rows():
+            named = zip(self._tags, cells, strict=True)
+            values = [{"tag": tag, "simple_value": float(cell)} for tag, cell in named if cell]
+            self._write(step=int(step), summary={"value": values})
+        self._records.flush()
+
+    def close(self) -> None:
+        """Copy what is left and close the file."""
+        self.catch_up()
+        self._records.close()
+
+    def _new_rows(self) -> list[list[str]]:
+        if not self._log.exists():
+            return []
+        with self._log.open("rb") as file:
+            file.seek(self._bytes_read)
+            text = file.read()
+        self._bytes_read += len(text)
+        rows = list(csv.reader(text.decode("utf-8").splitlines()))
+        if rows and not self._tags:
+            self._tags = rows.pop(0)[1:]
+        return rows
+
+    def _write(self, **fields: Any) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        self._records.write(Event(wall_time=time.time(), **fields).SerializeToString())
+
+
+class EventProgress:
+    """A progress that passes everything on, and has the events follow the log meanwhile.
+
+    Args:
+        listener: whom it tells.
+        folder: of the run, whose log is ready when the task starts and has new rows at each advance.
+    """
+
+    def __init__(self, listener: Progress, folder: RunFolder) -> None:
+        self._listener = listener
+        self._folder = folder
+        self.events: EventFile | None = None
+
+    def start(self, description: str, total: int, done: int = 0) -> None:
+        """Write what the log holds already."""
+        self.events = EventFile(self._folder.log, self._folder.events)
+        self._listener.start(description, total, done)
+
+    def advance(self, units: int = 1, note: str = "") -> None:
+        """Write the new rows."""
+        if self.events is not None:
+            self.events.catch_up()
+        self._listener.advance(units, note)
+
+    def finish(self) -> None:
+        """Write the rest."""
+        if self.events is not None:
+            self.events.close()
+        self._listener.finish()
+
+
+@contextmanager
+def recording_events(
+    progress: Progress | None, folder: RunFolder, *, wanted: bool
+) -> Iterator[Progress | None]:
+    """Give the progress to train with: one that writes TensorBoard's events where they are wanted.
+
+    A finished run does not train; it gets events from its log, if that is still there.
+
+    Args:
+        progress: who listens, if anybody does.
+        folder: of the run.
+        wanted: whether events are written, by this process.
+    """
+    if not wanted:
+        yield progress
+        return
+    recorder = EventProgress(progress or Silent(), folder)
+    yield recorder
+    if recorder.events is None and folder.log.is_file():
+        EventFile(folder.log, folder.events).close()
