@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mixcl_auto.workflows.doctor import doctor
     from mixcl_auto.workflows.evaluate import evaluate_folder, evaluate_run
     from mixcl_auto.workflows.experiment import experiment, experiment_commands, experiment_status
+    from mixcl_auto.workflows.export import export
     from mixcl_auto.workflows.finetune import finetune
     from mixcl_auto.workflows.plan_and_preprocess import plan_and_preprocess
     from mixcl_auto.workflows.predict import predict
@@ -42,6 +43,7 @@ __all__ = [
     "experiment",
     "experiment_commands",
     "experiment_status",
+    "export",
     "finetune",
     "plan_and_preprocess",
     "predict",

@@ -27,6 +27,7 @@ COMMANDS = (
     "evaluate",
     "experiment",
     "report",
+    "export",
     "benchmark",
     "demo",
     "doctor",

@@ -1,23 +1,23 @@
 """``--init``: which weights the encoder starts from."""
 
-import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from mixcl_auto.errors import RunError, WeightsError
+from mixcl_auto.finetuning.weights_notes import WeightsNotes, read_notes
 from mixcl_auto.io.checkpoints import load_weights, weights_metadata
 from mixcl_auto.io.files import file_sha256
 from mixcl_auto.io.runs import read_pretrain_run
-from mixcl_auto.io.workspace import WEIGHTS_SUFFIXES, Workspace
-from mixcl_auto.networks.backbone import Backbone, Grid
+from mixcl_auto.io.workspace import WEIGHTS_SUFFIXES, PretrainFolder, Workspace
+from mixcl_auto.networks.backbone import Backbone
 from mixcl_auto.networks.bias import set_output_bias
 from mixcl_auto.networks.initialise import initialise
 from mixcl_auto.networks.transfer import load_encoder
-from mixcl_auto.records.plan import MIXCL, SUPERVISED, Plan
+from mixcl_auto.records.plan import MIXCL, SCRATCH, SUPERVISED, Plan
 from mixcl_auto.records.run import LoadedWeights
 from mixcl_auto.training.networks import build_network
 
@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 _SCRATCH = re.compile(r"scratch(?:-([2-9]|[1-9]\d+))?")
 _SEED_STRIDE = 1_000_003
+_OR_SCRATCH = (
+    "start from random weights with `--init scratch` (or scratch-2, scratch-3, ... for another draw)"
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,9 @@ def find_init(workspace: Workspace, plan_name: str, init: str) -> Init:
             f"--init {init}: write scratch, the name of a pre-training, or a weights file "
             f"({', '.join(WEIGHTS_SUFFIXES)})"
         )
-    return _find_pretraining(workspace, plan_name, init)
+    folder = find_pretraining(workspace, plan_name, init, otherwise=_OR_SCRATCH)
+    section = read_pretrain_run(folder).plan.pretrain
+    return Init(init, folder.encoder, file_sha256(folder.encoder), init, section.without, section.method)
 
 
 def start_network(
@@ -93,10 +98,10 @@ def start_network(
         set_output_bias(network, label_voxels)
     if init.file is None:
         return network, None
-    metadata = weights_metadata(init.file) if init.file.suffix == ".safetensors" else {}
-    _compare_recipes(init.file, metadata, plan)
+    notes = read_notes(init.file)
+    _compare_recipes(init.file, notes, plan)
     try:
-        report = load_encoder(network, load_weights(init.file), position_grid=_position_grid(metadata))
+        report = load_encoder(network, load_weights(init.file), position_grid=notes.position_grid)
     except WeightsError as problem:
         named = str(problem).startswith(str(init.file))
         raise WeightsError(str(problem) if named else f"{init.file}: {problem}") from None
@@ -106,6 +111,12 @@ def start_network(
         len(network.encoder_state_dict()),
         init.file,
     )
+    if report.kept:
+        logger.warning(
+            "%s: a ViT alone; %d tensors of the encoder's convolutions stay random",
+            init.file,
+            len(report.kept),
+        )
     return network, LoadedWeights(
         source=init.source,
         sha256=init.sha256 or file_sha256(init.file),
@@ -139,23 +150,35 @@ def _method_of(file: Path) -> Literal["mixcl", "supervised", "unknown"]:
     return "supervised" if metadata.get("method") == "supervised" else "mixcl"
 
 
-def _find_pretraining(workspace: Workspace, plan_name: str, name: str) -> Init:
+def find_pretraining(
+    workspace: Workspace, plan_name: str, name: str, *, otherwise: str = ""
+) -> PretrainFolder:
+    """The folder of a finished pre-training, its encoder as it was written.
+
+    Args:
+        workspace: where to look.
+        plan_name: of the plan that it ran under.
+        name: of the pre-training.
+        otherwise: what else the user may do where there is none.
+
+    Raises:
+        RunError: if there is no such pre-training, it is not finished, or its encoder is gone or another; the
+            message says which there are.
+    """
     runs = {run.path.name: run for run in workspace.pretrain_runs(plan_name)}
     if name not in runs:
         known = ", ".join(runs) or "none"
-        can_be = name and not name.lower().startswith("scratch")
-        first = f"run `{_pretrain_command(plan_name, name)}` first, or " if can_be else ""
-        raise RunError(
-            f"plan {plan_name!r} has no pre-training {name!r} (there: {known}); {first}start from random "
-            "weights with `--init scratch` (or scratch-2, scratch-3, ... for another draw)"
-        )
+        can_be = name and not name.lower().startswith(SCRATCH)
+        first = f"run `{_pretrain_command(plan_name, name)}` first" if can_be else ""
+        ways_out = ", or ".join(filter(None, (first, otherwise))) or "name one of them"
+        raise RunError(f"plan {plan_name!r} has no pre-training {name!r} (there: {known}); {ways_out}")
     folder = runs[name]
     run = read_pretrain_run(folder)
     if run.status != "finished":
         raise RunError(
             f"{folder.path}: the pre-training is not finished; run `{_pretrain_command(plan_name, name)}` to "
-            "go on with it (with its --method, --set and --without, if it had any), or start from random "
-            "weights with `--init scratch`"
+            "go on with it (with its --method, --set and --without, if it had any)"
+            + (f", or {otherwise}" if otherwise else "")
         )
     if not folder.encoder.is_file():
         raise RunError(
@@ -168,8 +191,7 @@ def _find_pretraining(workspace: Workspace, plan_name: str, name: str) -> Init:
             f"{folder.encoder}: not the file that the pre-training wrote (its SHA-256 is another); restore "
             "it, or remove the folder and pre-train again"
         )
-    section = run.plan.pretrain
-    return Init(name, folder.encoder, sha256, name, section.without, section.method)
+    return folder
 
 
 def _pretrain_command(plan_name: str, name: str) -> str:
@@ -177,27 +199,14 @@ def _pretrain_command(plan_name: str, name: str) -> str:
     return f"mixcl_auto pretrain -p {plan_name}.json" + options.get(name, f" --name {name}")
 
 
-def _compare_recipes(file: Path, metadata: Mapping[str, str], plan: Plan) -> None:
+def _compare_recipes(file: Path, notes: WeightsNotes, plan: Plan) -> None:
     """Refuse another number of heads, which no shape betrays; warn of another grid or window."""
-    if not metadata.get("format", "").startswith("mixcl_auto"):
-        return
-    heads = json.loads(metadata["network"])["heads"]
-    if heads != plan.network.heads:
+    if notes.heads not in (None, plan.network.heads):
         raise WeightsError(
-            f"{file}: trained with {heads} attention heads, network.heads is {plan.network.heads}; the "
+            f"{file}: trained with {notes.heads} attention heads, network.heads is {plan.network.heads}; the "
             "shapes agree, what the weights mean does not: set network.heads to the file's"
         )
     for key in ("spacing_mm", "window_hu"):
-        now = list(getattr(plan.preprocess, key))
-        before = json.loads(metadata.get(key, "null"))
-        if before not in (None, now):
-            logger.warning("%s: pre-trained at %s %s, the plan has %s", file, key, before, now)
-
-
-def _position_grid(metadata: Mapping[str, str]) -> Grid | None:
-    """How the position embedding's tokens lie, where our own metadata tells."""
-    grids = json.loads(metadata.get("position_grids", "{}"))
-    if not grids:
-        return None
-    x, y, z = next(iter(grids.values()))
-    return int(x), int(y), int(z)
+        now, before = list(getattr(plan.preprocess, key)), getattr(notes, key)
+        if before is not None and list(before) != now:
+            logger.warning("%s: pre-trained at %s %s, the plan has %s", file, key, list(before), now)

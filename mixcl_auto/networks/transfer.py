@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,8 @@ from torch.nn import functional
 
 from mixcl_auto.errors import WeightsError
 from mixcl_auto.networks.backbone import Backbone, Grid
+from mixcl_auto.networks.monai_weights import current_form
+from mixcl_auto.networks.unetr import TOKEN_SIDE
 
 _WRAPPERS = re.compile(r"^(?:(?:module|_orig_mod|backbone)\.)+")
 """What data-parallel training, compilation and the MixCL network put before a backbone's names."""
@@ -21,24 +23,29 @@ class LoadedReport:
     """What :func:`load_encoder` did, by names of tensors.
 
     Attributes:
-        loaded: the encoder's tensors, all of them.
+        loaded: the encoder's tensors that came from the source.
         interpolated: those of ``loaded`` that were resampled to another patch size.
         ignored: tensors of the source that belong to no encoder: decoder, output layer, projectors.
+        kept: the encoder's tensors that stay as they were, where the source is a ViT without convolutions.
     """
 
     loaded: tuple[str, ...]
     interpolated: tuple[str, ...]
     ignored: tuple[str, ...]
+    kept: tuple[str, ...] = ()
 
 
 def load_encoder(
     network: Backbone, state_dict: Mapping[str, Tensor], *, position_grid: Grid | None = None
 ) -> LoadedReport:
-    """Load an encoder's weights into a network, all or none; the decoder stays as it is.
+    """Load an encoder's weights into a network; the decoder stays as it is.
+
+    Every tensor of the encoder must be there, but for a source that is a ViT alone.
 
     Args:
         network: changed in place.
-        state_dict: an encoder's tensors, a whole backbone's, or a whole MixCL network's.
+        state_dict: an encoder's tensors, a whole backbone's, or a whole MixCL network's, also in the forms
+            that :mod:`mixcl_auto.networks.monai_weights` knows.
         position_grid: tokens along x, y and z of the source's position embedding; needed where it differs
             from the network's and is not a cube.
 
@@ -50,15 +57,23 @@ def load_encoder(
             network is then unchanged.
     """
     named = {_WRAPPERS.sub("", name): tensor for name, tensor in state_dict.items()}
-    source = {name: tensor for name, tensor in named.items() if network.is_encoder_key(name)}
     target = network.encoder_state_dict()
+    form = current_form(named, target)
+    source = {name: tensor for name, tensor in form.tensors.items() if network.is_encoder_key(name)}
     interpolated = _fit_positions(network, source, target, position_grid)
-    _refuse_misfits(source, target)
+    _refuse_misfits(source, target, form.unused | form.absent)
     with torch.no_grad():
-        for name, tensor in target.items():
-            tensor.copy_(source[name])
-    ignored = tuple(sorted(name for name in named if name not in source))
-    return LoadedReport(tuple(sorted(target)), interpolated, ignored)
+        for name, tensor in source.items():
+            target[name].copy_(tensor)
+    ignored = sorted([*form.dropped, *(name for name in form.tensors if name not in source)])
+    kept = sorted(form.absent - source.keys())
+    return LoadedReport(tuple(sorted(source)), interpolated, tuple(ignored), tuple(kept))
+
+
+def token_grid(patch_size: Grid) -> Grid:
+    """Tokens along x, y and z of a patch."""
+    x, y, z = patch_size
+    return x // TOKEN_SIDE, y // TOKEN_SIDE, z // TOKEN_SIDE
 
 
 def interpolate_positions(positions: Tensor, source_grid: Grid, target_grid: Grid) -> Tensor:
@@ -97,16 +112,18 @@ def _guess_grid(name: str, tokens: int, target_grid: Grid) -> Grid:
     if side**3 != tokens:
         raise WeightsError(
             f"the {tokens} tokens of {name!r} form no cube, and the network's grid is {target_grid}; "
-            "give the source's grid as position_grid"
+            "give the source's grid as position_grid, or set network.patch_size to the source's"
         )
     return (side, side, side)
 
 
-def _refuse_misfits(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
+def _refuse_misfits(
+    source: Mapping[str, Tensor], target: Mapping[str, Tensor], optional: Collection[str]
+) -> None:
     """Raise one error that names every kind of misfit."""
     shared = sorted(source.keys() & target.keys())
     problems = {
-        "missing": sorted(target.keys() - source.keys()),
+        "missing": sorted(target.keys() - source.keys() - set(optional)),
         "not in this network (a deeper encoder?)": sorted(source.keys() - target.keys()),
         "of another shape": [
             f"{name} {tuple(source[name].shape)} instead of {tuple(target[name].shape)}"

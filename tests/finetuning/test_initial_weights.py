@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ import torch
 from cached_phantoms import edited
 
 from mixcl_auto.errors import RunError, WeightsError
-from mixcl_auto.finetuning.initial_weights import Init, find_init, start_network
+from mixcl_auto.finetuning.initial_weights import Init, find_init, find_pretraining, start_network
 from mixcl_auto.io.checkpoints import save_weights
 from mixcl_auto.io.files import file_sha256, write_text
 from mixcl_auto.io.workspace import Workspace
@@ -263,3 +264,107 @@ def test_source_of_a_file_is_the_file_whatever_it_is_called(cached: Cached, tmp_
     copy.write_bytes(encoder.read_bytes())
     assert find_init(cached[0], "plan", str(copy)).source == str(copy)
     assert find_init(cached[0], "plan", "mixcl").source == "mixcl"
+
+
+def test_vit_alone_leaves_the_convolutions_random_and_says_so(
+    cached: Cached, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, plan = cached
+    source = initialise(lambda: build_network(plan.network, out_channels=1), 3).state_dict()
+    vit = {name.removeprefix("vit."): t for name, t in source.items() if name.startswith("vit.")}
+    file = tmp_path / "vit.pt"
+    torch.save({"epoch": 3, "state_dict": {f"module.{name}": t for name, t in vit.items()}}, file)
+    network, loaded = start_network(plan, Init("vit", file), class_count=4, label_voxels=VOXELS)
+    scratch = start(plan, Init("scratch"))
+    assert loaded is not None
+    assert differing(network, scratch) <= set(loaded.loaded)
+    assert all(name.startswith("vit.") for name in loaded.loaded)
+    assert "a ViT alone; " in caplog.text
+    assert "convolutions stay random" in caplog.text
+
+
+def put_bundle(root: Path, plan: Plan, documents: dict[str, object]) -> Path:
+    """The model of a MONAI bundle, of a patch whose tokens form no cube."""
+    flat = edited(plan, "network", patch_size=(64, 32, 48))
+    model = root / "bundle" / "models" / "model.pt"
+    model.parent.mkdir(parents=True)
+    network = initialise(lambda: build_network(flat.network, out_channels=3), 3)
+    torch.save(network.state_dict(), model)
+    for name, document in documents.items():
+        write_text(root / "bundle" / "configs" / name, json.dumps(document))
+    return model
+
+
+def image_of(*shape: object) -> dict[str, object]:
+    return {"network_data_format": {"inputs": {"image": {"spatial_shape": list(shape)}}}}
+
+
+EXPORT = {
+    "input": {"patch_size": [64, 32, 48], "spacing_mm": [9, 9, 9], "window_hu": [-150, 250]},
+    "network": {"arguments": {"num_heads": 2}},
+}
+
+
+@pytest.mark.parametrize("documents", [{"export.json": EXPORT}, {"metadata.json": image_of(64, 32, 48)}])
+def test_model_of_a_bundle_is_interpolated_from_the_patch_that_the_bundle_names(
+    cached: Cached, tmp_path: Path, documents: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    _, plan = cached
+    model = put_bundle(tmp_path, plan, documents)
+    network, loaded = start_network(plan, Init("model", model), class_count=4, label_voxels=VOXELS)
+    assert loaded is not None
+    assert loaded.interpolated == tuple(network.position_grids)
+    assert ("pre-trained at spacing_mm [9.0, 9.0, 9.0]" in caplog.text) == ("export.json" in documents)
+
+
+def test_heads_of_a_bundle_are_compared(cached: Cached, tmp_path: Path) -> None:
+    _, plan = cached
+    other = {**EXPORT, "network": {"arguments": {"num_heads": 4}}}
+    model = put_bundle(tmp_path, plan, {"export.json": other})
+    with pytest.raises(WeightsError, match=r"trained with 4 attention heads, network\.heads is 2"):
+        start(plan, Init("model", model))
+
+
+@pytest.mark.parametrize("documents", [{}, {"metadata.json": image_of("16*n", "16*n", "16*n")}])
+def test_unknown_grid_that_is_no_cube_is_an_error_with_ways_out(
+    cached: Cached, tmp_path: Path, documents: dict[str, object]
+) -> None:
+    _, plan = cached
+    model = put_bundle(tmp_path, plan, documents)
+    with pytest.raises(
+        WeightsError, match=r"model\.pt: the 24 tokens .* set network\.patch_size to the source"
+    ):
+        start(plan, Init("model", model))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"network_data_format": 3}', '{"network_data_format": {}}'])
+def test_damaged_description_of_a_bundle_is_an_error(cached: Cached, tmp_path: Path, text: str) -> None:
+    _, plan = cached
+    model = put_bundle(tmp_path, plan, {})
+    write_text(tmp_path / "bundle" / "configs" / "metadata.json", text)
+    with pytest.raises(WeightsError, match=r"model\.pt: its description can't be understood"):
+        start(plan, Init("model", model))
+
+
+def test_weights_of_a_fine_tuned_model_tell_their_grid_by_the_network_they_name(
+    cached: Cached, tmp_path: Path
+) -> None:
+    _, plan = cached
+    flat = edited(plan, "network", patch_size=(64, 32, 48))
+    network = initialise(lambda: build_network(flat.network, out_channels=3), 3)
+    file = tmp_path / "tuned.safetensors"
+    notes = {"format": "mixcl_auto segmenter 1", "network": flat.network.model_dump_json()}
+    save_weights(file, network.state_dict(), notes)
+    _, loaded = start_network(plan, Init("tuned", file), class_count=4, label_voxels=VOXELS)
+    assert loaded is not None
+    assert loaded.interpolated == tuple(network.position_grids)
+
+
+def test_find_pretraining_offers_no_random_weights_where_these_are_no_way_out(cached: Cached) -> None:
+    with pytest.raises(RunError) as caught:
+        find_pretraining(cached[0], "plan", "mixcl")
+    assert str(caught.value).endswith("(there: none); run `mixcl_auto pretrain -p plan.json` first")
+    put_pretraining(cached, "mixcl")
+    with pytest.raises(RunError, match=r"no pre-training 'scratch' \(there: mixcl\); name one of them"):
+        find_pretraining(cached[0], "plan", "scratch")
+    assert find_pretraining(cached[0], "plan", "mixcl").encoder.is_file()

@@ -1,0 +1,1 @@
+"""Models for use elsewhere: weights under MONAI's names, MONAI bundles, ONNX."""
