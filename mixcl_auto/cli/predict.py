@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from mixcl_auto.cli.options import (
     Settings,
@@ -19,6 +20,8 @@ from mixcl_auto.cli.options import (
 
 if TYPE_CHECKING:
     from mixcl_auto.inference.predict import LabelFormat
+
+FLIPS = ("x", "y", "z", "xy", "xz", "yz", "xyz")
 
 
 @click.command("predict", short_help="Segment scans with fine-tuned models.")
@@ -50,9 +53,31 @@ if TYPE_CHECKING:
     show_default=True,
     help="Of the label maps; dicom-seg takes DICOM series only and needs the extra dicom.",
 )
+@click.option(
+    "--probabilities",
+    is_flag=True,
+    help="Also write each organ's probability, on the scan's grid: probabilities/NAME/ORGAN.nii.gz.",
+)
+@click.option(
+    "--preview",
+    is_flag=True,
+    help="Also draw three planes with the organs outlined: previews/NAME.png.",
+)
+@click.option(
+    "--statistics",
+    is_flag=True,
+    help="Also write volume, extent and mean HU of each organ: statistics/NAME.json.",
+)
+@click.option(
+    "--flips",
+    type=click.Choice([*FLIPS, "none"]),
+    help="Average over flips along these axes: x right-left, y anterior-posterior, z superior-inferior; n "
+    "axes take 2^n times as long. [default: the plan's inference.flips]",
+)
 @plan_option
 @dataset_option
 @fold_option(multiple=True)
+@click.option("--all-folds", is_flag=True, help="Instead of --fold: all folds that are trained.")
 @fraction_option
 @init_option
 @seed_option
@@ -64,15 +89,22 @@ def predict(
     output: Path,
     series: str | None,
     label_format: "LabelFormat",
+    probabilities: bool,
+    preview: bool,
+    statistics: bool,
+    flips: str | None,
     plan: str | None,
     dataset: str | None,
     folds: tuple[int, ...],
+    all_folds: bool,
     fraction: float,
     init: str,
     seed: int | None,
     device: str | None,
 ) -> None:
     """Segment scans with a fine-tuned model, or with the mean of several folds' probabilities."""
+    if all_folds and click.get_current_context().get_parameter_source("folds") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--fold names folds, --all-folds takes all of them: give one of the two")
     from mixcl_auto.cli.progress_bar import open_progress
     from mixcl_auto.cli.tables import counted
     from mixcl_auto.workflows.predict import predict as run
@@ -84,11 +116,16 @@ def predict(
         plan=plan,
         dataset=dataset,
         folds=folds,
+        all_folds=all_folds,
         fraction=fraction,
         init=init,
         seed=seed,
         series=series,
         label_format=label_format,
+        flips="" if flips == "none" else flips,
+        probabilities=probabilities,
+        preview=preview,
+        statistics=statistics,
         device=device,
         progress=open_progress(),
     )

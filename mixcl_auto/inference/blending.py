@@ -23,11 +23,13 @@ class Blender:
     Args:
         first: one window's logits (classes, x, y, z), for their number and device.
         layout: of all windows.
+        on_cpu: whether to sum on the CPU whatever the device's free memory.
     """
 
-    def __init__(self, first: Tensor, layout: WindowLayout) -> None:
+    def __init__(self, first: Tensor, layout: WindowLayout, *, on_cpu: bool = False) -> None:
         classes, *patch = first.shape
-        device = _blending_device(first.device, (classes + 1) * math.prod(layout.shape) * 4)
+        needed_bytes = (classes + 1) * math.prod(layout.shape) * 4
+        device = torch.device("cpu") if on_cpu else _blending_device(first.device, needed_bytes)
         self._mean = torch.zeros((*layout.shape, classes), device=device)
         self._weights = importance((patch[0], patch[1], patch[2])).to(device)
         self._total = torch.zeros(layout.shape, device=device)

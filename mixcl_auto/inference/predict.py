@@ -3,27 +3,19 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
 import torch
 
 from mixcl_auto.errors import DataError, MixCLError, RunError
-from mixcl_auto.inference.ensemble import Ensemble, load_ensemble
-from mixcl_auto.inference.predictor import (
-    Predictor,
-    load_predictor,
-    predict_volume,
-    refuse_untrained,
-    to_source_grid,
-)
-from mixcl_auto.inference.scans import Scan, read_scan, refuse_clashes
+from mixcl_auto.inference.ensemble import load_ensemble
+from mixcl_auto.inference.output_folder import SUFFIXES, LabelFormat, OutputFolder, Wanted
+from mixcl_auto.inference.predictor import Predictor, load_predictor, refuse_untrained, to_source_grid
+from mixcl_auto.inference.scans import Scan, refuse_clashes
+from mixcl_auto.inference.segment_scan import segment_scan
 from mixcl_auto.io.case_cache import CaseReader
-from mixcl_auto.io.dicom_seg import refuse_without_highdicom, write_segmentation
+from mixcl_auto.io.dicom_seg import refuse_without_highdicom
 from mixcl_auto.io.files import file_sha256, read_text, write_text
-from mixcl_auto.io.hounsfield import implausible_hu
-from mixcl_auto.io.images import Volume, write_labels
-from mixcl_auto.io.intensity_statistics import intensity_statistics
+from mixcl_auto.io.images import write_labels
 from mixcl_auto.io.orientation import ras_geometry
 from mixcl_auto.io.plans import write_plan
 from mixcl_auto.io.runs import read_finetune_run
@@ -31,16 +23,14 @@ from mixcl_auto.io.workspace import FinetuneFolder, Workspace
 from mixcl_auto.progress import Progress, Silent
 from mixcl_auto.records.plan import InferencePlan
 from mixcl_auto.records.prediction import HeldOutPredictions
-from mixcl_auto.records.record import content_hash
 from mixcl_auto.training.cases import open_cases
 from mixcl_auto.transforms.label_upsampling import argmax_classes
 
-__all__ = ["LabelFormat", "Predictor", "load_predictor", "predict_files", "predict_held_out"]
+__all__ = ["LabelFormat", "Predictor", "Wanted", "load_predictor", "predict_files", "predict_held_out"]
 
 logger = logging.getLogger(__name__)
 
-LabelFormat = Literal["nifti", "dicom-seg"]
-SUFFIXES: dict[LabelFormat, str] = {"nifti": ".nii.gz", "dicom-seg": ".dcm"}
+NOTHING_ELSE = Wanted()
 
 
 def predict_held_out(
@@ -93,20 +83,24 @@ def predict_files(
     output: Path,
     *,
     label_format: LabelFormat = "nifti",
+    flips: str | None = None,
+    wanted: Wanted = NOTHING_ELSE,
     device: str | torch.device | None = None,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Segment scans one by one, each on its own grid, with one run or with several as an ensemble.
 
     Of several runs the class probabilities are averaged on the plan's grid. ``plan.json`` beside the label
-    maps is the recipe that made them. A scan that can't be read does not keep the others from their label
-    maps.
+    maps is the recipe that made them, ``prediction.json`` names the models. A scan that can't be read does
+    not keep the others from their label maps.
 
     Args:
         folders: of trained runs that share grid, window, network and labels.
         scans: as ``find_scans`` finds them.
         output: the folder for ``<name>.nii.gz``, or ``<name>.dcm``.
         label_format: of the label maps: NIfTI, or DICOM SEG, for which every scan must be a DICOM series.
+        flips: axes to average over, instead of the plan's ``inference.flips``, where given.
+        wanted: what to write beside the label maps.
         device: as torch spells it; the first GPU, or the CPU, where absent.
         progress: told of every scan.
 
@@ -114,23 +108,29 @@ def predict_files(
         The label maps written.
 
     Raises:
-        RunError: if the runs can't be combined, if DICOM SEG is wanted and highdicom is not installed, or,
-            after all of several scans were tried, naming those that failed.
-        DataError: if there are no scans, if two of them would get the same name, if DICOM SEG is wanted of an
-            image, or if the only scan can't be read.
+        RunError: if the runs can't be combined, the flips would spoil their results, DICOM SEG is wanted and
+            highdicom is not installed, or, after all of several scans were tried, naming those that failed.
+        DataError: if there are no scans, two of them would get the same name, a label map would overwrite a
+            scan, DICOM SEG is wanted of an image, or the only scan can't be read.
     """
     listener = progress or Silent()
+    folder = OutputFolder(output, label_format)
     refuse_clashes(scans, SUFFIXES[label_format])
+    refuse_overwriting(scans, folder)
     if label_format == "dicom-seg":
         refuse_images(scans)
         refuse_without_highdicom()
-    model = load_ensemble(folders, device)
-    write_plan(output / "plan.json", model.predictors[0].plan)
+    model = load_ensemble(folders, device, flips)
+    coming = {scan.name: folder.files_of(scan.name, model.labels, wanted) for scan in scans}
+    record = folder.begin(model.record(), coming)
+    write_plan(folder.plan, model.plan)
     written, failures = [], []
     listener.start("predict", len(scans))
     for scan in scans:
         try:
-            written.append(_predict_scan(model, scan, output, label_format))
+            segment_scan(model, scan, folder, wanted)
+            record = folder.finish_scan(record.model_copy(update=model.place()), scan.name)
+            written.append(folder.label_map(scan.name))
         except MixCLError as problem:
             if len(scans) == 1:
                 listener.finish()
@@ -147,6 +147,20 @@ def predict_files(
     return written
 
 
+def refuse_overwriting(scans: Sequence[Scan], folder: OutputFolder) -> None:
+    """See that no label map would take the place of an image that is to be segmented.
+
+    Raises:
+        DataError: naming the first that would.
+    """
+    for scan in scans:
+        path = folder.label_map(scan.name)
+        if path.resolve() == scan.path.resolve():
+            raise DataError(
+                f"{scan.path}: the label map would overwrite {path}; choose another output folder"
+            )
+
+
 def refuse_images(scans: Sequence[Scan]) -> None:
     """See that every scan is a DICOM series.
 
@@ -160,29 +174,6 @@ def refuse_images(scans: Sequence[Scan]) -> None:
             f"{images[0]}{more}: not a DICOM series, which a DICOM SEG must refer to; give the folder of the "
             "series, or leave --format dicom-seg out"
         )
-
-
-def _predict_scan(model: Ensemble, scan: Scan, output: Path, label_format: LabelFormat) -> Path:
-    path = output / f"{scan.name}{SUFFIXES[label_format]}"
-    volume, files = read_scan(scan)
-    if path.resolve() in {file.resolve() for file in files}:
-        raise DataError(f"{scan.path}: the label map would overwrite {path}; choose another output folder")
-    if model.is_ct and (doubt := _doubt(volume)):
-        logger.warning("%s: %s; it is segmented as it is", scan.path, doubt)
-    labels = predict_volume(model.predictors, volume)
-    if label_format == "nifti":
-        write_labels(path, labels, volume.geometry)
-    else:
-        recipe = {"plan": content_hash(model.predictors[0].plan), "runs": ";".join(model.runs)}
-        write_segmentation(path, labels, volume.geometry, files, model.labels, parameters=recipe)
-    return path
-
-
-def _doubt(volume: Volume) -> str | None:
-    """Why a scan can't be in HU, such as a label map among the scans."""
-    finite = volume.array[np.isfinite(volume.array)] if volume.array.dtype.kind == "f" else volume.array
-    values = intensity_statistics(finite)
-    return None if values is None else implausible_hu(values)
 
 
 def _predict_cached(predictor: Predictor, reader: CaseReader, folder: FinetuneFolder) -> None:

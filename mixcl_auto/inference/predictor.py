@@ -1,6 +1,8 @@
 """A fine-tuned network that turns scans into label maps."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -9,6 +11,8 @@ from torch import Tensor
 
 from mixcl_auto.engines.host_memory import keep_freed_memory
 from mixcl_auto.errors import RunError, WeightsError
+from mixcl_auto.inference.flips import FlippedMean, with_flips
+from mixcl_auto.inference.placement import Placement, unless_out_of_memory
 from mixcl_auto.inference.sliding_window import predict_logits
 from mixcl_auto.io.checkpoints import load_weights
 from mixcl_auto.io.images import Volume
@@ -27,6 +31,8 @@ Logits = NDArray[np.float32]
 Advance = Callable[[int], None]
 
 _SLAB = 16
+
+logger = logging.getLogger(__name__)
 
 
 class Predictor:
@@ -51,7 +57,7 @@ class Predictor:
     ) -> None:
         self.plan = plan
         self.labels_count = labels_count
-        self.device = choose_device(device)
+        self.placement = Placement(choose_device(device), plan.inference.windows_per_batch)
         self.precision = resolve_precision(plan.finetune.precision, self.device, plan.network.patch_size)
         network = build_network(plan.network, out_channels=labels_count)
         try:
@@ -68,46 +74,87 @@ class Predictor:
             if parameter.ndim == 5:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.placement.device
+
     def predict_resampled(self, image: NDArray[np.int16], advance: Advance | None = None) -> Logits:
         """Logits (classes, X, Y, Z) of a scan that is standardised already: the plan's grid and window.
+
+        Where the device's memory does not suffice, the scan is begun again with less of it, as ``Placement``
+        says; later scans begin with what did suffice.
 
         Args:
             image: as cached, in steps of the plan's ``intensity_step``.
             advance: called with the number of windows each time some are done.
 
         Raises:
-            RunError: if a logit is not finite.
+            RunError: if a logit is not finite, or there is not enough memory in any way.
         """
+        unit = to_unit_range(image, self.plan.preprocess.window_steps)
+        while (logits := unless_out_of_memory(partial(self._predict_unit, unit, advance))) is None:
+            self._use_less_memory(image.shape)
+        return logits
+
+    def _predict_unit(self, unit: NDArray[np.float32], advance: Advance | None) -> Logits:
         plan = self.plan
+        flips = plan.inference.flips
         with limited_threads(plan.finetune.threads):
             return predict_logits(
-                self.network,
-                to_unit_range(image, plan.preprocess.window_steps),
+                FlippedMean(self.network, flips) if flips else self.network,
+                unit,
                 patch_size=plan.network.patch_size,
                 overlap=plan.inference.overlap,
-                windows_per_batch=plan.inference.windows_per_batch,
+                windows_per_batch=self.placement.windows_per_batch,
                 device=self.device,
                 precision=self.precision,
+                blend_on_cpu=self.placement.blend_on_cpu,
                 advance=advance,
             )
+
+    def _use_less_memory(self, shape: tuple[int, ...]) -> None:
+        placement = self.placement.smaller()
+        if placement is None:
+            grid = " x ".join(map(str, shape))
+            raise RunError(
+                f"not enough memory to predict {grid} voxels with {self.labels_count} classes, even "
+                f"{self.placement}; close other programs, or predict on a machine with more memory"
+            )
+        logger.warning("out of memory with %s; going on with %s", self.placement, placement)
+        if placement.device != self.device:
+            self.network.to(placement.device)
+            self.precision = resolve_precision(
+                "auto" if self.precision == "fp16" else self.plan.finetune.precision,
+                placement.device,
+                self.plan.network.patch_size,
+            )
+        self.placement = placement
 
     def predict_volume(self, volume: Volume) -> NDArray[np.uint8]:
         """The label map (RAS) of a scan on its own grid, preprocessed as the training cases were."""
         return predict_volume([self], volume)
 
 
-def load_predictor(folder: FinetuneFolder, device: str | torch.device | None = None) -> Predictor:
+def load_predictor(
+    folder: FinetuneFolder, device: str | torch.device | None = None, flips: str | None = None
+) -> Predictor:
     """Load a trained run.
+
+    Args:
+        folder: of the run.
+        device: as torch spells it; the first GPU, or the CPU, where absent.
+        flips: instead of the plan's ``inference.flips``, where given.
 
     Raises:
         DataError: if nothing ran in the folder.
-        RunError: if its training has not ended, or its weights are gone.
+        RunError: if its training has not ended, its weights are gone, or the flips spoil its results.
         WeightsError: if the weights are damaged.
     """
     run = read_finetune_run(folder)
     refuse_untrained(folder, run.status)
-    classes = run.plan.dataset(run.dataset).class_count
-    return Predictor(run.plan, classes, load_weights(folder.weights), device)
+    plan = with_flips(run.plan, run.dataset, flips)
+    return Predictor(plan, plan.dataset(run.dataset).class_count, load_weights(folder.weights), device)
 
 
 def refuse_untrained(folder: FinetuneFolder, status: str) -> None:
@@ -127,6 +174,13 @@ def refuse_untrained(folder: FinetuneFolder, status: str) -> None:
 
 def predict_volume(predictors: Sequence[Predictor], volume: Volume) -> NDArray[np.uint8]:
     """The label map (RAS) of a scan on its own grid by one network, or by the mean of several."""
+    plan = predictors[0].plan
+    scores = volume_scores(predictors, volume)
+    return to_source_grid(scores, plan.preprocess.spacing_mm, volume.geometry, plan.finetune.threads)
+
+
+def volume_scores(predictors: Sequence[Predictor], volume: Volume) -> Logits:
+    """The class scores of a scan on the plan's grid, as ``ensemble_scores`` gives them."""
     recipe, threads = predictors[0].plan.preprocess, predictors[0].plan.finetune.threads
     image = standardise_image(
         volume.array,
@@ -136,8 +190,7 @@ def predict_volume(predictors: Sequence[Predictor], volume: Volume) -> NDArray[n
         recipe.intensity_step,
         threads=threads,
     )
-    scores = ensemble_scores(predictors, image)
-    return to_source_grid(scores, recipe.spacing_mm, volume.geometry, threads)
+    return ensemble_scores(predictors, image)
 
 
 def ensemble_scores(predictors: Sequence[Predictor], image: NDArray[np.int16]) -> Logits:

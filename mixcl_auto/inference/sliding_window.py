@@ -29,6 +29,7 @@ def predict_logits(
     windows_per_batch: int,
     device: torch.device,
     precision: Precision = "fp32",
+    blend_on_cpu: bool = False,
     advance: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
     """Predict every voxel of a scan.
@@ -42,6 +43,7 @@ def predict_logits(
         windows_per_batch: how many the network sees at once.
         device: where the network is; the blended logits are kept there if they fit, else on the CPU.
         precision: of the network; blending is in float32.
+        blend_on_cpu: whether windows are summed on the CPU even if the device has the memory.
         advance: called with the number of windows each time some are done.
 
     Returns:
@@ -57,7 +59,7 @@ def predict_logits(
         network, padded, layout, patch_size, windows_per_batch, device, precision
     ):
         if blender is None:
-            blender = Blender(outputs[0], layout)
+            blender = Blender(outputs[0], layout, on_cpu=blend_on_cpu)
         for start, output in zip(starts, outputs, strict=True):
             blender.add(start, output)
         if advance is not None:

@@ -7,9 +7,11 @@ is an error and the second stays visible. It is also faster where ``isal`` is in
 import gzip
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -91,9 +93,24 @@ def decompress(data: bytes, path: Path) -> bytes:
 def compress(data: bytes) -> bytes:
     """Compress as gzip, without a time stamp, so that equal content gives equal files."""
     library = _gzip_library()
-    level = 6 if library is gzip else 2
-    compressed: bytes = library.compress(data, compresslevel=level, mtime=0)
+    compressed: bytes = library.compress(data, compresslevel=_level(library), mtime=0)
     return compressed
+
+
+@contextmanager
+def compressing(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file as gzip piece by piece, without name and time stamp."""
+    library = _gzip_library()
+    kind: Any = library.GzipFile if library is gzip else library.IGzipFile
+    with (
+        path.open("wb") as file,
+        kind(filename="", mode="wb", fileobj=file, compresslevel=_level(library), mtime=0) as stream,
+    ):
+        yield stream
+
+
+def _level(library: ModuleType) -> int:
+    return 6 if library is gzip else 2
 
 
 def _gzip_library() -> ModuleType:

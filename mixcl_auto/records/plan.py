@@ -234,6 +234,9 @@ class InferencePlan(Record):
 
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
     windows_per_batch: Positive = 2
+    flips: Annotated[str, Field(pattern="^x?y?z?$")] = ""
+    """Axes along which each window is also seen flipped, and the outputs averaged: x is right-left, y
+    anterior-posterior, z superior-inferior. n axes take 2^n times as long."""
     surface_tolerance_mm: PositiveFloat = 2.0
     """Tolerance of surface Dice."""
 
@@ -302,6 +305,15 @@ class Plan(Record):
     experiment: ExperimentPlan = ExperimentPlan()
     decisions: tuple[Decision, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _flips_were_learnt(self) -> Self:
+        if self.inference.flips and self.finetune.flip_probability == 0:
+            raise ValueError(
+                "inference.flips needs networks that were fine-tuned with flips: set "
+                "finetune.flip_probability above 0, or inference.flips to nothing"
+            )
+        return self
 
     def dataset(self, name: str) -> DatasetPlan:
         """The dataset of that name.

@@ -8,6 +8,7 @@ from mixcl_auto.evaluation.score import score_run
 from mixcl_auto.evaluation.summary import summarise_run
 from mixcl_auto.finetuning.finetune import finetune as train
 from mixcl_auto.finetuning.initial_weights import find_init
+from mixcl_auto.inference.flips import with_flips
 from mixcl_auto.inference.predict import predict_held_out
 from mixcl_auto.io.plans import read_split
 from mixcl_auto.io.scores import read_scores
@@ -87,6 +88,7 @@ def finetune(
     project = open_project(workspace, plan, edits)
     target = choose_target(project.plan, dataset).name
     folder = _find_folder(project, target, fold, fraction, str(init))
+    with_flips(project.plan, target, None)  # what prediction would refuse is refused before training
     with group_lock(folder, patience_s):
         with (
             training_ranks(device) as (ranks, chosen),

@@ -1,5 +1,7 @@
 """``predict`` on DICOM series, and what it says to wrong uses."""
 
+import inspect
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -10,11 +12,15 @@ import pytest
 from click.testing import CliRunner, Result
 from dicom_series import write_series
 
+import mixcl_auto
 from mixcl_auto.cli.main import cli
+from mixcl_auto.cli.predict import predict as command
+from mixcl_auto.errors import PlanError
 from mixcl_auto.io.images import read_image, read_labels
 from mixcl_auto.io.orientation import from_ras
 from mixcl_auto.io.workspace import Workspace
 
+ALL = ("--probabilities", "--preview", "--statistics")
 MODEL = ("--fraction", "0.25", "--init", "scratch", "--device", "cpu")
 SHARED = {"study_uid": "1.2.3", "patient_id": "Secret"}
 
@@ -24,8 +30,9 @@ def trained(planned_workspace: Workspace, tmp_path_factory: pytest.TempPathFacto
     """A workspace with a model of three organs; two steps don't make it a good one."""
     root = tmp_path_factory.mktemp("predict") / "workspace"
     shutil.copytree(planned_workspace.root, root, symlinks=True)
-    done = call(Workspace(root), "finetune", *MODEL, "--set", "finetune.iterations=2")
-    assert done.exit_code == 0, done.output
+    for fold in ("0", "1"):
+        done = call(Workspace(root), "finetune", *MODEL, "--fold", fold, "--set", "finetune.iterations=2")
+        assert done.exit_code == 0, done.output
     return Workspace(root)
 
 
@@ -118,3 +125,91 @@ def test_wrong_uses_are_refused_with_advice(
     assert result.exit_code == 1
     assert "pip install 'mixcl_auto[dicom]'" in result.stderr
     assert list(output.glob("*.dcm")) == list(output.glob("*.nii.gz")) == []
+
+
+def test_an_ensemble_of_all_folds_segments_a_series_with_flips_and_all_that_can_be_had_beside_it(
+    trained: Workspace, patient: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    result = predict(trained, patient, output, "--all-folds", "--flips", "yz", *ALL)
+    assert result.exit_code == 0, result.output
+    assert "folds averaged: 0, 1; not trained yet: 2" in result.stderr
+    assert "Secret" not in result.output
+    written = {str(path.relative_to(output)) for path in output.rglob("*") if path.is_file()}
+    assert written == {
+        "patient.nii.gz",
+        "plan.json",
+        "prediction.json",
+        "previews/patient.png",
+        "statistics/patient.json",
+        *(f"probabilities/patient/{organ}.nii.gz" for organ in ("spleen", "liver", "aorta")),
+    }
+    assert all(b"Secret" not in (output / name).read_bytes() for name in written)
+    record = json.loads((output / "prediction.json").read_text())
+    assert [model["run"] for model in record["models"]] == [
+        f"Target_Abdomen/scratch/fraction_0.25/fold_{fold}/seed_0" for fold in (0, 1)
+    ]
+    assert (record["flips"], record["scans"]) == ("yz", ["patient"])
+
+
+def test_the_functions_options_are_those_of_the_command_and_do_the_same(
+    trained: Workspace, patient: Path, tmp_path: Path
+) -> None:
+    result = predict(trained, patient, tmp_path / "cli", "--fold", "1", "--flips", "y", *ALL)
+    assert result.exit_code == 0, result.output
+    written = mixcl_auto.predict(
+        patient,
+        tmp_path / "python",
+        trained,
+        folds=[1],
+        fraction=0.25,
+        init="scratch",
+        flips="y",
+        probabilities=True,
+        preview=True,
+        statistics=True,
+        device="cpu",
+    )
+    assert written == [tmp_path / "python" / "patient.nii.gz"]
+    for path in (tmp_path / "python").rglob("*"):
+        other = tmp_path / "cli" / path.relative_to(tmp_path / "python")
+        assert path.is_dir() or path.read_bytes() == other.read_bytes(), path.name
+
+
+def test_every_option_of_the_command_is_a_parameter_of_the_function() -> None:
+    names = {str(option.name) for option in command.params}
+    parameters = set(inspect.signature(mixcl_auto.predict).parameters)
+    assert names | {"workspace", "progress"} == parameters
+
+
+def test_all_folds_are_those_that_are_trained(trained: Workspace, patient: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    result = predict(trained, patient, output, "--all-folds", "--fold", "1")
+    assert result.exit_code == 2
+    assert "give one of the two" in result.stderr
+    result = predict(trained, patient, output, "--all-folds", "--seed", "7")
+    assert result.exit_code == 1
+    assert "no fine-tuning of Target_Abdomen, scratch, fraction_0.25, fold 0, seed 7" in result.stderr
+    assert not output.exists()
+
+
+def test_flips_that_would_spoil_the_result_are_refused(
+    trained: Workspace, patient: Path, tmp_path: Path
+) -> None:
+    result = predict(trained, patient, tmp_path / "out", "--flips", "zy")
+    assert result.exit_code == 2
+    assert "'zy' is not one of" in result.stderr
+    with pytest.raises(PlanError, match=r"inference\.flips"):
+        mixcl_auto.predict(
+            patient, tmp_path / "out", trained, fraction=0.25, init="scratch", flips="zy", device="cpu"
+        )
+
+
+def test_label_maps_do_not_come_between_the_images(trained: Workspace, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(trained.raw_data / "Target_Abdomen" / "imagesTr", images)
+    before = sorted(images.iterdir())
+    result = predict(trained, images, images)
+    assert result.exit_code == 1
+    assert "would lie between the images" in result.stderr
+    assert sorted(images.iterdir()) == before

@@ -62,6 +62,16 @@ def test_a_finished_run_is_left_as_it_is_and_summed_up_again(project: Workspace)
     assert summary.cases == 1
 
 
+def test_flips_that_prediction_would_refuse_are_refused_before_training(
+    project: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mixcl_auto.inference.flips.has_side", lambda organ: organ == "spleen")
+    edits = ["inference.flips=x", "finetune.flip_probability=0.5"]
+    with pytest.raises(RunError, match="left of right, and Target_Abdomen has spleen"):
+        mixcl_auto.finetune(project, fold=0, fraction=0.75, init="scratch", edits=edits, device="cpu")
+    assert not project.finetune("plan", "Target_Abdomen", "scratch", 0.75, 0, 0).log.exists()
+
+
 def test_predictions_have_the_scans_own_grid_and_only_declared_labels(
     project: Workspace, tmp_path: Path
 ) -> None:

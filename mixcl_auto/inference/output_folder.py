@@ -1,0 +1,134 @@
+"""The folder of a prediction: where its files lie, and what an earlier prediction left there."""
+
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mixcl_auto.errors import DataError
+from mixcl_auto.io.files import read_text, write_text
+from mixcl_auto.records.prediction import PredictionRecord
+
+logger = logging.getLogger(__name__)
+
+LabelFormat = Literal["nifti", "dicom-seg"]
+SUFFIXES: dict[LabelFormat, str] = {"nifti": ".nii.gz", "dicom-seg": ".dcm"}
+
+_LISTED = 4
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to write beside each label map."""
+
+    probabilities: bool = False
+    preview: bool = False
+    statistics: bool = False
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """Where the label maps go and what is beside them."""
+
+    path: Path
+    label_format: LabelFormat = "nifti"
+
+    @property
+    def plan(self) -> Path:
+        """The recipe of the models, with this call's flips."""
+        return self.path / "plan.json"
+
+    @property
+    def record(self) -> Path:
+        """What predicted."""
+        return self.path / "prediction.json"
+
+    def label_map(self, scan: str) -> Path:
+        """A scan's label map."""
+        return self.path / f"{scan}{SUFFIXES[self.label_format]}"
+
+    def preview(self, scan: str) -> Path:
+        """A scan's picture."""
+        return self.path / "previews" / f"{scan}.png"
+
+    def statistics(self, scan: str) -> Path:
+        """A scan's volumes and intensities."""
+        return self.path / "statistics" / f"{scan}.json"
+
+    def probabilities(self, scan: str, organs: Iterable[str]) -> dict[str, Path]:
+        """Each organ's file; characters of its name that a file should not have become ``_``."""
+        folder = self.path / "probabilities" / scan
+        paths: dict[str, Path] = {}
+        for organ in organs:
+            plain = re.sub(r"[^\w.+-]+", "_", organ).strip(".") or "organ"
+            taken = {path.name.lower() for path in paths.values()}
+            names = [f"{plain}.nii.gz", *(f"{plain}_{number}.nii.gz" for number in range(2, len(paths) + 3))]
+            paths[organ] = folder / next(name for name in names if name.lower() not in taken)
+        return paths
+
+    def files_of(self, scan: str, organs: Iterable[str], wanted: Wanted) -> list[Path]:
+        """All that a prediction writes of a scan."""
+        return [
+            self.label_map(scan),
+            *([self.preview(scan)] if wanted.preview else []),
+            *([self.statistics(scan)] if wanted.statistics else []),
+            *(self.probabilities(scan, organs).values() if wanted.probabilities else []),
+        ]
+
+    def begin(self, record: PredictionRecord, coming: Mapping[str, Iterable[Path]]) -> PredictionRecord:
+        """Take over what an earlier prediction by the same models made; warn of what other models left.
+
+        Args:
+            record: of this prediction, with no scan yet.
+            coming: the scans that will be segmented, with the files that will be written of each.
+
+        Returns:
+            The record with the scans that the same models segmented before, and those of other models.
+        """
+        before = self._earlier_record()
+        if before is None:
+            return record
+        same = before.same_recipe(record)
+        kept = set(before.scans) - set(coming) if same else set()
+        others = set(before.other_scans) if same else {*before.scans, *before.other_scans}
+        new = {path for paths in coming.values() for path in paths}
+        stale = {scan: [path for path in self._files_here(scan) if path not in new] for scan in others}
+        left = [str(path.relative_to(self.path)) for scan in sorted(stale) for path in stale[scan]]
+        if left:
+            more = f" and {len(left) - _LISTED} more" if len(left) > _LISTED else ""
+            logger.warning(
+                "%s: other models made %s%s, and they stay; remove them, or choose another output folder",
+                self.path,
+                ", ".join(left[:_LISTED]),
+                more,
+            )
+        remaining = sorted(scan for scan, paths in stale.items() if paths)
+        return record.model_copy(update={"scans": tuple(sorted(kept)), "other_scans": tuple(remaining)})
+
+    def finish_scan(self, record: PredictionRecord, scan: str) -> PredictionRecord:
+        """Note that a scan is done."""
+        done = record.model_copy(update={"scans": tuple(sorted({*record.scans, scan}))})
+        write_text(self.record, done.to_json())
+        return done
+
+    def _earlier_record(self) -> PredictionRecord | None:
+        if not self.record.is_file():
+            return None
+        try:
+            text = read_text(self.record, what="record of the prediction", remedy="remove it")
+            return PredictionRecord.from_json(text, source=str(self.record))
+        except DataError as problem:
+            logger.warning("%s; it is written anew", problem)
+            return None
+
+    def _files_here(self, scan: str) -> list[Path]:
+        """What lies here of a scan, in every format."""
+        files = [
+            *(self.path / f"{scan}{suffix}" for suffix in SUFFIXES.values()),
+            self.preview(scan),
+            self.statistics(scan),
+        ]
+        probabilities = sorted((self.path / "probabilities" / scan).glob("*.nii.gz"))
+        return [*(path for path in files if path.is_file()), *probabilities]
