@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mixcl_auto.exporting.bundle_sources import bundle_sources
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("mixcl_auto", "plans", "raw_data_template", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 
@@ -73,6 +75,8 @@ def test_wheel_holds_presets_templates_and_every_module(wheel: Path) -> None:
         assert f"mixcl_auto/presets/{name}.json" in names
     templates = [path for path in (ROOT / "raw_data_template").rglob("*") if path.is_file()]
     assert {f"mixcl_auto/{path.relative_to(ROOT)}" for path in templates} <= names
+    for name in ("viewer.js", "viewer.html.j2"):
+        assert f"mixcl_auto/reporting/templates/{name}" in names
     html = {str(path.relative_to(ROOT)) for path in (ROOT / "mixcl_auto").rglob("*.html*")}
     assert html <= names
     assert not any(name.startswith(("tests/", "plans/")) for name in names)
@@ -98,3 +102,14 @@ def test_every_module_of_the_wheel_is_imported_from_it(site: Path, tmp_path: Pat
     done = run_elsewhere(site, tmp_path, "-c", code)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 50
+
+
+def test_installed_wheel_finds_the_code_that_a_bundle_carries(site: Path, tmp_path: Path) -> None:
+    code = (
+        "from mixcl_auto.exporting import bundle_sources\n"
+        f"assert bundle_sources.__file__.startswith({str(site)!r})\n"
+        "print(*bundle_sources.bundle_sources(), sep='\\n')\n"
+    )
+    done = run_elsewhere(site, tmp_path, "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) == {str(path) for path in bundle_sources()}

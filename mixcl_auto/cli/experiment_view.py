@@ -14,6 +14,7 @@ from rich.text import Text
 
 from mixcl_auto.cli.progress_bar import duration
 from mixcl_auto.cli.tables import PLAIN_WIDTH, counted
+from mixcl_auto.records.failure import first_line
 from mixcl_auto.workflows.experiment_scheduler import Watcher
 from mixcl_auto.workflows.experiment_status import IN_WORK, Entry, Overview, State
 
@@ -148,11 +149,6 @@ def draw(overview: Overview, most_rows: int | None = None) -> Group:
     hidden = len(arms) - len(shown)
     note = [Text(f" and {counted(hidden, 'more row')} done or waiting")] if hidden else []
     return Group(table, *note, Text(f" {summarise(overview)}"))
-
-
-def first_line(text: str) -> str:
-    """A message without the end of its log, which it points to."""
-    return text.partition("\n")[0].replace("; the end of ", "; see ").removesuffix(":")
 
 
 def _most_telling(arms: Sequence[list[Entry]], most: int | None) -> list[list[Entry]]:

@@ -46,7 +46,7 @@ OF_SEGMENTERS = ("dataset", "fold", "fraction", "init", "seed")
 @fraction_option
 @init_option
 @seed_option
-@click.option("--force", is_flag=True, help="Replace files that the folder holds.")
+@click.option("--force", is_flag=True, help="Replace an export of the same kind.")
 @pass_settings
 @click.pass_context
 def export(

@@ -8,7 +8,7 @@ from mixcl_auto.cli.options import (
     device_option,
     fold_option,
     fraction_option,
-    init_option,
+    new_init_option,
     pass_settings,
     plan_option,
     set_option,
@@ -21,7 +21,7 @@ from mixcl_auto.cli.options import (
 @dataset_option
 @fold_option(multiple=False)
 @fraction_option
-@init_option
+@new_init_option
 @set_option
 @device_option
 @tensorboard_option

@@ -66,12 +66,19 @@ tensorboard_option = click.option(
     help="Also write log.csv as TensorBoard's events, into tensorboard/ of the run "
     "(pip install 'mixcl_auto[tensorboard]').",
 )
-init_option = click.option(
+new_init_option = click.option(
     "--init",
     metavar="INIT",
     default="mixcl",
     show_default=True,
     help="Initial weights: scratch, the name of a pre-training, or a weights file.",
+)
+init_option = click.option(
+    "--init",
+    metavar="INIT",
+    default="mixcl",
+    show_default=True,
+    help="Initial weights of the run, as given to finetune.",
 )
 fraction_option = click.option(
     "--fraction",

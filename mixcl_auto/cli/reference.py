@@ -53,13 +53,20 @@ def updated(page: str, part: str) -> str:
 
 def _row(parameter: click.Parameter, context: click.Context) -> tuple[str, str, str, str]:
     """Name, value, default and meaning."""
-    text = (getattr(parameter, "help", None) or "").strip()
+    text = (getattr(parameter, "help", None) or _told_by(context.command, parameter)).strip()
     stated = _STATED_DEFAULT.search(text)
     default = stated.group(1) if stated else _default(parameter)
     meaning = re.sub(r"\s+", " ", _STATED_DEFAULT.sub("", text)).strip()
     names = parameter.opts if isinstance(parameter, click.Option) else [(parameter.name or "").upper()]
     spelt = ", ".join(f"`{name}`" for name in names)
     return spelt, _value(parameter, context), _escaped(default), _escaped(meaning)
+
+
+def _told_by(command: click.Command, parameter: click.Parameter) -> str:
+    """An argument's meaning, which its command's help gives: "NAME is ..."."""
+    text = re.sub(r"\s+", " ", command.help or "")
+    told = re.search(rf"\b{(parameter.name or '').upper()} is (.+?)(?:\.(?: |$)|; [A-Z]+ is )", text)
+    return f"{told[1]}." if told and isinstance(parameter, click.Argument) else ""
 
 
 def _default(parameter: click.Parameter) -> str:

@@ -1,4 +1,4 @@
-"""Colours that colour-blind readers can tell apart (Okabe and Ito; Tol), and plain figures without pyplot."""
+"""Colours that colour-blind readers can tell apart, and plain figures without pyplot."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,19 +17,20 @@ _ARMS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 _ORGANS = (
     "#56b4e9",
-    "#d55e00",
-    "#009e73",
     "#f0e442",
-    "#cc79a7",
+    "#117733",
+    "#6a3d9a",
+    "#ffaabb",
+    "#eedd88",
     "#882255",
-    "#e69f00",
-    "#aa4499",
-    "#44aa99",
-    "#ddcc77",
-    "#0072b2",
-    "#88ccee",
-    "#999933",
+    "#aaaa00",
+    "#cc79a7",
+    "#cc6677",
+    "#a6761d",
+    "#99ddff",
+    "#ee8866",
 )
+"""Any two are at least 18 apart in CIELAB, for normal sight, deuteranopia and protanopia."""
 
 
 def arm_colours(inits: Iterable[str]) -> dict[str, str]:
@@ -49,6 +50,11 @@ def organ_colours(labels: Iterable[int]) -> dict[int, str]:
     return {label: _ORGANS[(label - 1) % len(_ORGANS)] for label in labels}
 
 
+def legend_text(name: str) -> str:
+    """A name as a legend shows it; matplotlib leaves out those that begin with an underscore."""
+    return f" {name}" if name.startswith("_") else name
+
+
 def new_figure(width_inches: float, height_inches: float) -> "Figure":
     """A figure of its own, known to no global state."""
     from matplotlib.figure import Figure
@@ -58,6 +64,10 @@ def new_figure(width_inches: float, height_inches: float) -> "Figure":
 
 def save_figure(figure: "Figure", path: Path) -> Path:
     """Write a figure at once as its suffix says; the same figure gives the same bytes."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # two dollar signs in an organ's name are no formula
     with replacing(path) as temporary, _reproducible():
         kind = path.suffix.removeprefix(".")
         metadata = {"Date": None} if kind == "svg" else {"Software": None}
@@ -69,5 +79,5 @@ def save_figure(figure: "Figure", path: Path) -> Path:
 def _reproducible() -> Iterator[None]:
     from matplotlib import rc_context
 
-    with rc_context({"svg.hashsalt": "mixcl_auto"}):
+    with rc_context({"svg.hashsalt": "mixcl_auto", "text.parse_math": False}):
         yield

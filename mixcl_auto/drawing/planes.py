@@ -21,6 +21,9 @@ Extent = tuple[float, float, float, float]
 PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
 """A plane's name to the RAS axis that it is normal to."""
 
+SIDES = {"axial": ("R", "L"), "coronal": ("R", "L"), "sagittal": ("A", "P")}
+"""What lies at the left and the right edge of a plane's picture."""
+
 _OPACITY = 0.42
 _LINE_WIDTH = 1.3
 
@@ -55,7 +58,9 @@ def without_axis(values: Sequence[Any], axis: int) -> tuple[Any, Any]:
 
 def show_scan(axes: "Axes", picture: Picture, extent_mm: Extent, window: tuple[float, float]) -> None:
     """Draw a plane in grey, black at the window's lower end and white at its upper one."""
-    axes.imshow(picture, cmap="gray", vmin=window[0], vmax=window[1], extent=extent_mm)
+    axes.imshow(
+        picture, cmap="gray", vmin=window[0], vmax=window[1], extent=extent_mm, interpolation="nearest"
+    )
     axes.set_axis_off()
 
 
@@ -76,6 +81,15 @@ def paint_organs(axes: "Axes", labels: Picture, colours: Mapping[int, str], exte
         paint[mask] = to_rgba(colour, _OPACITY)
         _outline(axes, mask, colour, extent_mm)
     axes.imshow(paint, extent=extent_mm, interpolation="nearest")
+
+
+def mark_sides(axes: "Axes", plane: str) -> None:
+    """Write at both edges of a plane's picture what lies there."""
+    from matplotlib.patheffects import withStroke
+
+    for x, letter, side in zip((0.02, 0.98), SIDES[plane], ("left", "right"), strict=True):
+        text = axes.text(x, 0.5, letter, transform=axes.transAxes, ha=side, va="center", fontsize=9, zorder=4)
+        text.set(color="white", path_effects=[withStroke(linewidth=2.5, foreground="black")])
 
 
 def _outline(axes: "Axes", mask: NDArray[np.bool_], colour: str, extent_mm: Extent) -> None:

@@ -1,10 +1,12 @@
 """A fine-tuned model as a MONAI bundle, which runs without mixcl_auto."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from mixcl_auto.exporting.bundle_configs import inference, metadata
 from mixcl_auto.exporting.bundle_sources import bundle_sources
@@ -31,7 +33,7 @@ def write_bundle(folder: FinetuneFolder, output: Path) -> list[Path]:
     network = monai_network(run.plan.network, classes, load_weights(folder.weights))
     model = output / "models" / "model.pt"
     with replacing(model) as temporary:
-        torch.save(network.state_dict(), temporary)
+        temporary.write_bytes(_state_bytes(network))
     config = segmenter_config(run, WeightsFile(file="models/model.pt", sha256=file_sha256(model)), "bundle")
     texts = {
         **bundle_sources(),
@@ -44,6 +46,13 @@ def write_bundle(folder: FinetuneFolder, output: Path) -> list[Path]:
     for path, text in texts.items():
         write_text(output / path, text)
     return [model, *(output / path for path in texts)]
+
+
+def _state_bytes(network: nn.Module) -> bytes:
+    """The same for the same tensors: given a path, torch would write the file's name into the file."""
+    buffer = io.BytesIO()
+    torch.save(network.state_dict(), buffer)
+    return buffer.getvalue()
 
 
 def _json(document: dict[str, Any]) -> str:

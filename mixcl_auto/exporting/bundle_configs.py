@@ -40,16 +40,23 @@ def metadata(run: FinetuneRun, config: ExportConfig) -> dict[str, Any]:
 
 
 def inference(plan: Plan, config: ExportConfig) -> dict[str, Any]:
-    """How scans become label maps: run from the bundle's folder by ``python -m monai.bundle run``."""
+    """How scans become label maps, by ``python -m monai.bundle run``.
+
+    There is no ``initialize``: outside the bundle's folder MONAI does not find ``scripts`` before ``run``.
+    """
     spacing_mm = list(plan.preprocess.spacing_mm)
     return {
-        "imports": ["$import glob", "$import os", "$import torch"],
+        "imports": ["$import torch"],
         "bundle_root": ".",
         "dataset_dir": "$@bundle_root + '/input'",
         "output_dir": "$@bundle_root + '/output'",
         "checkpoint": "$@bundle_root + '/models/model.pt'",
         "device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
-        "datalist": "$sorted(glob.glob(os.path.join(@dataset_dir, '*.nii*')))",
+        "datalist": {
+            "_target_": f"{SCRIPTS}.scan_files.find_scans",
+            "dataset_dir": "@dataset_dir",
+            "output_dir": "@output_dir",
+        },
         "network_def": {"_target_": unetr_class(plan.network, SCRIPTS), **config.network.arguments},
         "network": "$@network_def.to(@device)",
         "preprocessing": {"_target_": "Compose", "transforms": _preprocessing(plan, spacing_mm)},
@@ -61,7 +68,15 @@ def inference(plan: Plan, config: ExportConfig) -> dict[str, Any]:
         "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 1, "num_workers": 0},
         "inferer": _inferer(plan),
         "postprocessing": {"_target_": "Compose", "transforms": _postprocessing(spacing_mm)},
-        "handlers": [{"_target_": "StatsHandler", "iteration_log": False}],
+        "handlers": [
+            {
+                "_target_": "CheckpointLoader",
+                "load_path": "@checkpoint",
+                "load_dict": {"network": "@network"},
+                "map_location": "@device",
+            },
+            {"_target_": "StatsHandler", "iteration_log": False},
+        ],
         "evaluator": {
             "_target_": "SupervisedEvaluator",
             "device": "@device",
@@ -72,9 +87,6 @@ def inference(plan: Plan, config: ExportConfig) -> dict[str, Any]:
             "val_handlers": "@handlers",
             "amp": False,
         },
-        "initialize": [
-            "$@network.load_state_dict(torch.load(@checkpoint, map_location=@device, weights_only=True))"
-        ],
         "run": ["$@evaluator.run()"],
     }
 

@@ -42,9 +42,15 @@ From this folder, on NIfTI files:
 {RUN_COMMAND}
 ```
 
-Each label map gets its scan's name, grid and orientation. `pip install` what `configs/metadata.json` lists
-under `required_packages_version`; mixcl_auto itself is not needed. Where neither this folder nor the user's
-cache folder can be written to, set `NUMBA_CACHE_DIR`. To check the network against the metadata:
+From elsewhere give the full path of `--config_file` and `--meta_file`, and this folder as `--bundle_root`.
+
+Each label map gets its scan's name, grid and orientation; `--output_dir` must lie outside `--dataset_dir`. A
+scan whose header does not tell its orientation (`qform_code` and `sform_code` 0), or whose sform and qform
+disagree, is refused before anything is written: its left might become its right.
+
+`pip install` what `configs/metadata.json` lists under `required_packages_version`; mixcl_auto itself is not
+needed. Where neither this folder nor the user's cache folder can be written to, set `NUMBA_CACHE_DIR`.
+To check the network against the metadata:
 
 ```
 {VERIFY_COMMAND}

@@ -17,6 +17,7 @@ from mixcl_auto.records.plan import SCRATCH, DatasetPlan, NetworkPlan, Plan
 from mixcl_auto.records.record import Record, content_hash
 from mixcl_auto.records.run import FinetuneRun, PretrainRun
 
+FORMAT: Literal["mixcl_auto export 1"] = "mixcl_auto export 1"
 Kind = Literal["encoder", "segmenter", "bundle", "onnx"]
 
 
@@ -88,10 +89,22 @@ class Origin(Record):
     torch: str
 
 
+class OnnxConversion(Record):
+    """How the network became ONNX, and how well."""
+
+    opset: int
+    torch: str
+    onnx: str
+    onnxscript: str
+    onnxruntime: str
+    largest_difference: float
+    """Between a logit of ONNX Runtime and of torch, on a random window."""
+
+
 class ExportConfig(Record):
     """The document."""
 
-    format: Literal["mixcl_auto export 1"] = "mixcl_auto export 1"
+    format: Literal["mixcl_auto export 1"] = FORMAT
     kind: Kind
     mixcl_auto: str = __version__
     """The version that exported."""
@@ -104,6 +117,8 @@ class ExportConfig(Record):
     """Organ to output channel, the background included; absent for an encoder."""
     training_data: tuple[TrainingData, ...]
     origin: Origin
+    onnx: OnnxConversion | None = None
+    """Of the kind ``onnx`` alone."""
 
 
 def encoder_config(run: PretrainRun, weights: WeightsFile) -> ExportConfig:
@@ -131,7 +146,9 @@ def encoder_config(run: PretrainRun, weights: WeightsFile) -> ExportConfig:
     )
 
 
-def segmenter_config(run: FinetuneRun, weights: WeightsFile, kind: Kind) -> ExportConfig:
+def segmenter_config(
+    run: FinetuneRun, weights: WeightsFile, kind: Kind, onnx: OnnxConversion | None = None
+) -> ExportConfig:
     """Describe a fine-tuned model."""
     dataset = run.plan.dataset(run.dataset)
     return ExportConfig(
@@ -157,6 +174,7 @@ def segmenter_config(run: FinetuneRun, weights: WeightsFile, kind: Kind) -> Expo
             mixcl_auto=run.environment.mixcl_auto,
             torch=run.environment.torch,
         ),
+        onnx=onnx,
     )
 
 

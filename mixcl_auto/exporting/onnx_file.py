@@ -1,9 +1,10 @@
 """A fine-tuned model as ONNX, compared with the network that it was made of."""
 
 import importlib
+import importlib.metadata
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from mixcl_auto.errors import RunError
-from mixcl_auto.exporting.config import WeightsFile, segmenter_config
+from mixcl_auto.exporting.config import OnnxConversion, WeightsFile, segmenter_config
 from mixcl_auto.exporting.monai_network import monai_network
 from mixcl_auto.exporting.weights import CONFIG_NAME
 from mixcl_auto.io.checkpoints import load_weights
@@ -27,6 +28,8 @@ MODEL_NAME = "model.onnx"
 TOLERANCE = 1e-4
 """Largest difference between a logit of ONNX Runtime and of torch, as a share of the largest logit or, where
 that is smaller, of 1."""
+
+logger = logging.getLogger(__name__)
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
@@ -51,10 +54,17 @@ def write_onnx_export(folder: FinetuneFolder, output: Path) -> list[Path]:
     path = output / MODEL_NAME
     with replacing(path) as temporary:
         write_model(network, run.plan.network.patch_size, temporary)
-        compare(network, run.plan.network.patch_size, temporary)
+        difference = compare(network, run.plan.network.patch_size, temporary)
+    logger.info("logits of ONNX Runtime and torch differ by at most %.2g", difference)
     weights = WeightsFile(file=path.name, sha256=file_sha256(path))
-    write_text(output / CONFIG_NAME, segmenter_config(run, weights, "onnx").to_json())
+    config = segmenter_config(run, weights, "onnx", _conversion(difference))
+    write_text(output / CONFIG_NAME, config.to_json())
     return [path, output / CONFIG_NAME]
+
+
+def _conversion(difference: float) -> OnnxConversion:
+    versions = {name: importlib.metadata.version(name) for name in ("torch", *_PACKAGES)}
+    return OnnxConversion(opset=OPSET, **versions, largest_difference=float(f"{difference:.2g}"))
 
 
 def refuse_without_onnx() -> None:
@@ -75,6 +85,7 @@ def refuse_without_onnx() -> None:
 
 def write_model(network: nn.Module, patch_size: tuple[int, int, int], path: Path) -> None:
     """Write a network as ONNX, in one file."""
+    onnx: Any = importlib.import_module("onnx")
     with _quiet():
         torch.onnx.export(
             network,
@@ -88,6 +99,23 @@ def write_model(network: nn.Module, patch_size: tuple[int, int, int], path: Path
             external_data=False,
             verbose=False,
         )
+    model = onnx.load(path)
+    _remove_notes(model)
+    onnx.save(model, path)
+
+
+def _remove_notes(message: Any) -> None:
+    """Take out what torch notes of every operation: lines of source, and where on this machine they lie.
+
+    Args:
+        message: a model, or any part of one.
+    """
+    for field, value in message.ListFields():
+        if field.name in ("metadata_props", "doc_string"):
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            for part in value if isinstance(value, Iterable) else (value,):
+                _remove_notes(part)
 
 
 @contextmanager
@@ -104,8 +132,11 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def compare(network: nn.Module, patch_size: tuple[int, int, int], path: Path) -> None:
+def compare(network: nn.Module, patch_size: tuple[int, int, int], path: Path) -> float:
     """Run both on a window; another batch size than the one that was traced.
+
+    Returns:
+        The largest difference between two logits.
 
     Raises:
         RunError: if a logit differs by more than ``TOLERANCE`` allows.
@@ -124,6 +155,7 @@ def compare(network: nn.Module, patch_size: tuple[int, int, int], path: Path) ->
             f"{allowed:.2g}; use other versions of torch, onnxscript and onnxruntime (constraints.txt names "
             "some that agree), or export the segmenter or a bundle"
         )
+    return largest
 
 
 def _windows(batch: int, patch_size: tuple[int, int, int]) -> torch.Tensor:

@@ -85,7 +85,9 @@ def finetune(
     chosen = choose_device(device)
     precision = resolve_precision(plan.finetune.precision, chosen, plan.network.patch_size)
     label_voxels = count_label_voxels(cases, planned.class_count)
-    network, loaded = start_network(plan, start, class_count=planned.class_count, label_voxels=label_voxels)
+    network, loaded = start_network(
+        plan, start, fold=fold, class_count=planned.class_count, label_voxels=label_voxels
+    )
     record = FinetuneRun(
         dataset=dataset,
         init=start.name,

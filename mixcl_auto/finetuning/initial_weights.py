@@ -5,11 +5,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+
+import numpy as np
 
 from mixcl_auto.errors import RunError, WeightsError
-from mixcl_auto.finetuning.weights_notes import WeightsNotes, read_notes
-from mixcl_auto.io.checkpoints import load_weights, weights_metadata
+from mixcl_auto.finetuning.weights_notes import Method, WeightsNotes, read_notes
+from mixcl_auto.io.checkpoints import load_weights
 from mixcl_auto.io.files import file_sha256
 from mixcl_auto.io.runs import read_pretrain_run
 from mixcl_auto.io.workspace import WEIGHTS_SUFFIXES, PretrainFolder, Workspace
@@ -24,7 +25,7 @@ from mixcl_auto.training.networks import build_network
 logger = logging.getLogger(__name__)
 
 _SCRATCH = re.compile(r"scratch(?:-([2-9]|[1-9]\d+))?")
-_SEED_STRIDE = 1_000_003
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _OR_SCRATCH = (
     "start from random weights with `--init scratch` (or scratch-2, scratch-3, ... for another draw)"
 )
@@ -51,7 +52,7 @@ class Init:
     sha256: str | None = None
     source: str = ""
     without: tuple[str, ...] = ()
-    method: Literal["mixcl", "supervised", "unknown"] = "mixcl"
+    method: Method = "mixcl"
     redraw: int = 0
 
 
@@ -60,6 +61,7 @@ def find_init(workspace: Workspace, plan_name: str, init: str) -> Init:
 
     Raises:
         RunError: if there is no such pre-training, or it is not finished; the message says which there are.
+        WeightsError: if what a weights file says of itself can't be understood.
     """
     if match := _SCRATCH.fullmatch(init):
         return Init(init, redraw=int(match[1]) - 1 if match[1] else 0)
@@ -76,13 +78,17 @@ def find_init(workspace: Workspace, plan_name: str, init: str) -> Init:
 
 
 def start_network(
-    plan: Plan, init: Init, *, class_count: int, label_voxels: Sequence[int]
+    plan: Plan, init: Init, *, fold: int, class_count: int, label_voxels: Sequence[int]
 ) -> tuple[Backbone, LoadedWeights | None]:
-    """Build the segmenter; all arms start from the same weights but for the encoder's.
+    """Build the segmenter; all arms of a fold start from the same weights but for the encoder's.
+
+    Each fold draws its own, so that the spread over folds holds what the draw does: with one draw for all of
+    them, ``scratch-2`` minus ``scratch`` came out as a difference beyond chance.
 
     Args:
         plan: network, seed and ``output_bias``.
         init: where the encoder's weights come from.
+        fold: of the run.
         class_count: output channels.
         label_voxels: voxels of each class in the training cases, background first.
 
@@ -92,7 +98,8 @@ def start_network(
     Raises:
         WeightsError: if the file does not fit the network.
     """
-    seed = plan.finetune.seed + _SEED_STRIDE * init.redraw
+    draw = np.random.SeedSequence((plan.finetune.seed, fold, init.redraw))
+    seed = int(draw.generate_state(1)[0])
     network = initialise(lambda: build_network(plan.network, out_channels=class_count), seed)
     if plan.finetune.output_bias == "log_frequency":
         set_output_bias(network, label_voxels)
@@ -130,7 +137,12 @@ def _find_file(workspace: Workspace, plan_name: str, file: Path) -> Init:
     """A weights file, which names the results: so it may not be called as something else is."""
     if not file.is_file():
         raise RunError(f"--init {file}: no such weights file")
-    if file.stem.startswith("scratch"):
+    if not _FILE_NAME.fullmatch(file.stem):
+        raise RunError(
+            f"--init {str(file)!r}: results are named after the file, and {file.stem!r} can't be their name; "
+            "rename it: letters, digits, '.', '_' and '-', a letter or digit first"
+        )
+    if file.stem.lower().startswith(SCRATCH):
         raise RunError(f"--init {file}: results would be taken for random weights; rename the file")
     sha256 = file_sha256(file)
     namesake = workspace.pretrain(plan_name, file.stem)
@@ -139,15 +151,7 @@ def _find_file(workspace: Workspace, plan_name: str, file: Path) -> Init:
             f"--init {file}: results would be taken for those of the plan's pre-training {file.stem!r}, "
             "which has other weights; rename the file"
         )
-    return Init(file.stem, file, sha256, source=str(file), method=_method_of(file))
-
-
-def _method_of(file: Path) -> Literal["mixcl", "supervised", "unknown"]:
-    """How a file's encoder was pre-trained, where our own metadata tell; at first they named no method."""
-    metadata = weights_metadata(file) if file.suffix == ".safetensors" else {}
-    if not metadata.get("format", "").startswith("mixcl_auto encoder"):
-        return "unknown"
-    return "supervised" if metadata.get("method") == "supervised" else "mixcl"
+    return Init(file.stem, file, sha256, source=str(file), method=read_notes(file).method)
 
 
 def find_pretraining(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mixcl_auto.drawing.palette import INK, new_figure, organ_colours, save_figure
 from mixcl_auto.drawing.planes import (
     PLANES,
+    mark_sides,
     paint_organs,
     plane_extent_mm,
     plane_picture,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _LISTED = 5
 _WIDTH_INCHES, _LARGEST_HEIGHT_INCHES = 11.0, 12.0
-_EDGES = {"axial": ("R", "L"), "coronal": ("R", "L"), "sagittal": ("A", "P")}
 """What lies at the left and the right of each plane's picture."""
 
 
@@ -64,7 +64,7 @@ def draw_preview(
         panels[plane].set_title(
             f"{plane}, slice {index + 1} of {volume.array.shape[axis]}", fontsize=9, color=INK
         )
-        _mark_sides(panels[plane], *_EDGES[plane])
+        mark_sides(panels[plane], plane)
     figure.suptitle(name if found else f"{name}: no organ was found", fontsize=12, color=INK)
     _legend(figure, {names[label]: (colours.get(label), int(tally.voxels[label])) for label in names}, volume)
     save_figure(figure, path)
@@ -95,14 +95,6 @@ def _panels(volume: Volume) -> "tuple[Figure, dict[str, Axes]]":
     figure = new_figure(_WIDTH_INCHES, min(tallest, _LARGEST_HEIGHT_INCHES) + 1.2)
     axes: Any = figure.subplots(1, 3, width_ratios=list(widths.values()))
     return figure, dict(zip(widths, axes, strict=True))
-
-
-def _mark_sides(axes: "Axes", left: str, right: str) -> None:
-    from matplotlib.patheffects import withStroke
-
-    for x, letter, side in ((0.02, left, "left"), (0.98, right, "right")):
-        text = axes.text(x, 0.5, letter, transform=axes.transAxes, ha=side, va="center", fontsize=9, zorder=4)
-        text.set(color="white", path_effects=[withStroke(linewidth=2.5, foreground="black")])
 
 
 def _legend(figure: "Figure", organs: Mapping[str, tuple[str | None, int]], volume: Volume) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +55,11 @@ def save_weights(path: Path, state: dict[str, torch.Tensor], metadata: dict[str,
     """Write tensors as safetensors, with text to describe them; the same content gives the same bytes."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with replacing(path) as temporary:
+        temporary.touch()
+        permissions = temporary.stat().st_mode  # as of any new file; safetensors grants its owner alone
         save_file(tensors, temporary, metadata=metadata)
         _sort_metadata(temporary)
+        temporary.chmod(stat.S_IMODE(permissions))
 
 
 def _sort_metadata(path: Path) -> None:
@@ -70,10 +75,11 @@ def _sort_metadata(path: Path) -> None:
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Read named tensors from safetensors, or from ``.pt``/``.pth`` files that hold nothing else.
+    """Read named tensors from safetensors, or from ``.pt``/``.pth`` files that hold no other objects.
 
     Raises:
-        WeightsError: if the file is missing, damaged, of another kind, or holds anything but named tensors.
+        WeightsError: if the file is missing, damaged, of another kind, does not hold one mapping of names to
+            tensors, or holds tensors that are no plain arrays.
     """
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file")
@@ -92,7 +98,13 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
             f"{path}: the file is damaged, or holds Python objects beside tensors, which could run code when "
             "read; save the bare state_dict, best as .safetensors"
         ) from None
-    return _named_tensors(state, path)
+    tensors = {str(name): tensor for name, tensor in _state_dict(state, path).items()}
+    odd = [name for name, tensor in tensors.items() if not _is_array(tensor)]
+    if odd:
+        raise WeightsError(
+            f"{path}: {_first_few(odd)}: sparse, or without values (device meta); save dense tensors"
+        )
+    return tensors
 
 
 def weights_metadata(path: Path) -> dict[str, str]:
@@ -114,13 +126,38 @@ def _open_safetensors(path: Path) -> Any:
         ) from None
 
 
-def _named_tensors(state: Any, path: Path) -> dict[str, torch.Tensor]:
-    """The mapping of names to tensors, also where it lies under the usual key ``state_dict``."""
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise WeightsError(f"{path}: a state_dict (names to tensors) is needed; save the bare state_dict")
-    return {str(name): tensor for name, tensor in state.items()}
+def _state_dict(state: Any, path: Path) -> dict[Any, torch.Tensor]:
+    """The mapping of names to tensors, also as the value of ``state_dict`` or the only one of its kind."""
+    if _names_tensors(state):
+        return dict(state)
+    values = state if isinstance(state, dict) else {}
+    inner = {key: value for key, value in values.items() if _names_tensors(value)}
+    if "state_dict" in inner or len(inner) == 1:
+        return dict(inner.get("state_dict") or next(iter(inner.values())))
+    if inner:
+        found = f"several: {_first_few(inner)}"
+    else:
+        found = f"a {type(state).__name__}" + (f" with {_first_few(values)}" if values else " without names")
+    raise WeightsError(
+        f"{path}: a state_dict (names to tensors) is needed, the file holds {found}; save the bare state_dict"
+    )
+
+
+def _names_tensors(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and len(value) > 0
+        and all(isinstance(tensor, torch.Tensor) for tensor in value.values())
+    )
+
+
+def _is_array(tensor: torch.Tensor) -> bool:
+    return tensor.layout == torch.strided and not tensor.is_meta
+
+
+def _first_few(names: Iterable[Any], most: int = 5) -> str:
+    shown = [str(name)[:60] for name in names]
+    return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
 
 
 def _first_line(problem: BaseException) -> str:

@@ -1,8 +1,9 @@
-"""``run.json`` of a fine-tuning or a pre-training."""
+"""``run.json`` of a fine-tuning or a pre-training, and ``failed.json`` beside it."""
 
-from mixcl_auto.errors import RunError
+from mixcl_auto.errors import MixCLError, RunError
 from mixcl_auto.io.files import read_text, write_text
-from mixcl_auto.io.workspace import FinetuneFolder, PretrainFolder
+from mixcl_auto.io.workspace import FinetuneFolder, PretrainFolder, RunFolder
+from mixcl_auto.records.failure import Failure
 from mixcl_auto.records.run import FinetuneRun, PretrainRun
 
 
@@ -26,6 +27,18 @@ def read_pretrain_run(folder: PretrainFolder) -> PretrainRun:
     """
     text = read_text(folder.run, what="pre-training", remedy="run `mixcl_auto pretrain` first")
     return PretrainRun.from_json(text, source=str(folder.run), error=RunError)
+
+
+def read_failure(folder: RunFolder) -> Failure | None:
+    """Why a run was given up; absent if it was not, or if nobody can tell.
+
+    The file is a note for people: whoever starts the run again removes it, at any moment.
+    """
+    try:
+        text = read_text(folder.failure, what="note of a failure", remedy="remove it")
+        return Failure.from_json(text, source=str(folder.failure))
+    except MixCLError:
+        return None
 
 
 def mark_finished(folder: FinetuneFolder) -> FinetuneRun:

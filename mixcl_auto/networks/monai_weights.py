@@ -1,10 +1,12 @@
 """UNETR and ViT weights of other MONAI versions and models, under the names and shapes of today's UNETR."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
+
+from mixcl_auto.errors import WeightsError
 
 _EMBEDDING = "vit.patch_embedding.patch_embeddings"
 _VIT_PARTS = re.compile(r"^(?:patch_embedding|blocks|norm)\.")
@@ -31,12 +33,32 @@ class MonaiWeights:
     absent: frozenset[str]
 
 
+def renamed(state_dict: Mapping[str, Tensor], spell: Callable[[str], str]) -> dict[str, Tensor]:
+    """Tensors by other names.
+
+    Raises:
+        WeightsError: if two get the same name.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in state_dict.items():
+        if spell(name) in tensors:
+            raise WeightsError(
+                f"two tensors of the weights are {spell(name)!r}, one of them as {name!r}; save those of one "
+                "network alone"
+            )
+        tensors[spell(name)] = tensor
+    return tensors
+
+
 def current_form(state_dict: Mapping[str, Tensor], encoder: Mapping[str, Tensor]) -> MonaiWeights:
     """Rename and reshape what MONAI saved otherwise; all else stays as it is, to be judged with the rest.
 
     Args:
         state_dict: of any origin.
         encoder: the encoder's tensors as the network has them.
+
+    Raises:
+        WeightsError: if two tensors get the same name.
     """
     named = _under_vit(state_dict)
     dropped = tuple(name for name in named if _DROPPED.match(name))
@@ -53,7 +75,7 @@ def _under_vit(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The names of a ViT alone, as a part of UNETR."""
     if not any(name.startswith("patch_embedding.") for name in state_dict):
         return dict(state_dict)
-    return {f"vit.{name}" if _VIT_PARTS.match(name) else name: tensor for name, tensor in state_dict.items()}
+    return renamed(state_dict, lambda name: f"vit.{name}" if _VIT_PARTS.match(name) else name)
 
 
 def _convolve_perceptron(tensors: dict[str, Tensor], encoder: Mapping[str, Tensor]) -> None:
@@ -62,7 +84,9 @@ def _convolve_perceptron(tensors: dict[str, Tensor], encoder: Mapping[str, Tenso
     It takes a token's voxels in the order (x, y, z, channel), a convolution's kernel is (channel, x, y, z).
     """
     weight, kernel = tensors.get(f"{_EMBEDDING}.1.weight"), encoder.get(f"{_EMBEDDING}.weight")
-    if weight is None or kernel is None or weight.ndim != 2 or weight[0].numel() != kernel[0].numel():
+    if weight is None or kernel is None or f"{_EMBEDDING}.weight" in tensors:
+        return
+    if weight.ndim != 2 or weight.shape[1] != kernel[0].numel():
         return
     channels, *sides = kernel.shape[1:]
     blocks = weight.reshape(len(weight), *sides, channels)

@@ -1,6 +1,7 @@
 """Carry an encoder's weights from one network into another."""
 
 import math
+import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ from torch.nn import functional
 
 from mixcl_auto.errors import WeightsError
 from mixcl_auto.networks.backbone import Backbone, Grid
-from mixcl_auto.networks.monai_weights import current_form
+from mixcl_auto.networks.monai_weights import current_form, renamed
 from mixcl_auto.networks.unetr import TOKEN_SIDE
 
 _WRAPPERS = re.compile(r"^(?:(?:module|_orig_mod|backbone)\.)+")
 """What data-parallel training, compilation and the MixCL network put before a backbone's names."""
+
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,15 @@ def load_encoder(
         What was loaded, interpolated and ignored.
 
     Raises:
-        WeightsError: when an encoder tensor is missing, superfluous, not finite or of another shape. The
-            network is then unchanged.
+        WeightsError: when an encoder tensor is missing, superfluous, there twice, not of floating-point
+            numbers, not finite or of another shape. The network is then unchanged.
     """
-    named = {_WRAPPERS.sub("", name): tensor for name, tensor in state_dict.items()}
+    prefix = _common_prefix(network, state_dict)
+    named = renamed(state_dict, lambda name: _WRAPPERS.sub("", name.removeprefix(prefix)))
     target = network.encoder_state_dict()
     form = current_form(named, target)
     source = {name: tensor for name, tensor in form.tensors.items() if network.is_encoder_key(name)}
+    _refuse_other_numbers({name: tensor for name, tensor in source.items() if name in target})
     interpolated = _fit_positions(network, source, target, position_grid)
     _refuse_misfits(source, target, form.unused | form.absent)
     with torch.no_grad():
@@ -83,6 +88,24 @@ def interpolate_positions(positions: Tensor, source_grid: Grid, target_grid: Gri
     return resampled.flatten(2).transpose(1, 2).to(positions.dtype)
 
 
+def _common_prefix(network: Backbone, names: Collection[str]) -> str:
+    """What stands before every name, such as ``net.``, where no name is an encoder's as it is."""
+    if any(map(network.is_encoder_key, names)):
+        return ""
+    common = os.path.commonprefix(list(names))  # noqa: RUF071 -- they are no paths
+    return common[: common.rfind(".") + 1]
+
+
+def _refuse_other_numbers(source: Mapping[str, Tensor]) -> None:
+    """Integers would be taken for weights, complex ones cut, and float8 ones are beyond most of torch."""
+    others = [f"{name} ({tensor.dtype})" for name, tensor in source.items() if tensor.dtype not in _FLOATS]
+    if others:
+        raise WeightsError(
+            f"{len(others)} of the encoder's tensors hold no floating-point numbers of 16, 32 or 64 bits: "
+            f"{_first_few(others)}; save the weights as float32"
+        )
+
+
 def _fit_positions(
     network: Backbone, source: dict[str, Tensor], target: Mapping[str, Tensor], position_grid: Grid | None
 ) -> tuple[str, ...]:
@@ -93,10 +116,11 @@ def _fit_positions(
         if positions is None or positions.ndim != 3 or positions.shape[2] != target[name].shape[2]:
             continue  # a misfit, reported with all others
         source_grid = position_grid or _guess_grid(name, positions.shape[1], target_grid)
-        if math.prod(source_grid) != positions.shape[1]:
+        if min(source_grid) < 1 or math.prod(source_grid) != positions.shape[1]:
             raise WeightsError(
-                f"position_grid {source_grid} does not hold the {positions.shape[1]} tokens of {name!r}; "
-                "give the patch size that the weights were trained with, divided by 16"
+                f"the source's token grid {source_grid} does not hold the {positions.shape[1]} tokens of "
+                f"{name!r}; correct the patch size, {TOKEN_SIDE} voxels a token, that the file's metadata or "
+                "its bundle's configs/metadata.json name"
             )
         if source_grid != target_grid:
             source[name] = interpolate_positions(positions, source_grid, target_grid)
@@ -112,7 +136,8 @@ def _guess_grid(name: str, tokens: int, target_grid: Grid) -> Grid:
     if side**3 != tokens:
         raise WeightsError(
             f"the {tokens} tokens of {name!r} form no cube, and the network's grid is {target_grid}; "
-            "give the source's grid as position_grid, or set network.patch_size to the source's"
+            "set network.patch_size to the source's, or give that as spatial_shape in configs/metadata.json "
+            "of the MONAI bundle that the weights are part of"
         )
     return (side, side, side)
 

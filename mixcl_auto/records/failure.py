@@ -13,3 +13,8 @@ class Failure(Record):
     """ISO 8601, UTC."""
     message: str
     """The last error, with the end of the log."""
+
+
+def first_line(message: str) -> str:
+    """A message without the end of its log, which it points to."""
+    return message.partition("\n")[0].replace("; the end of ", "; see ").removesuffix(":")

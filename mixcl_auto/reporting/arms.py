@@ -1,9 +1,11 @@
 """Figures of an arm (one initialisation on one share of a target's labels), and differences of two arms."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mixcl_auto.metrics.averaging import Interval, Spread, mean_defined, mean_per_organ, spread, t_interval
+from mixcl_auto.records.experiment import Unit
 from mixcl_auto.reporting.grid import SCRATCH, Figure, Grid, ScoredRun
 
 
@@ -24,6 +26,10 @@ class Difference:
     mean: float | None
     interval: Interval | None
     """95 % Student-t over the pairs, a training run being the unit; none below two pairs."""
+    over_folds: Interval | None = None
+    """The same over the means of the folds; there where some fold has several seeds."""
+    nothing_found: bool = False
+    """Dice is 0 in every run of both arms, which leaves nothing to be compared: there is no interval."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +64,40 @@ def difference(
 ) -> Difference:
     """Compare an arm with the baseline run by run; computed from unrounded values."""
     first, second = grid.arm(dataset, init, fraction), grid.arm(dataset, baseline, fraction)
-    differences = []
-    for unit in first.keys() & second.keys():
+    differences: dict[Unit, float] = {}
+    dice: list[float | None] = []
+    for unit in sorted(first.keys() & second.keys()):
         ours, theirs = first[unit].headline(figure), second[unit].headline(figure)
         if ours is not None and theirs is not None:
-            differences.append(ours - theirs)
-    expected = grid.expected_units(dataset, init, fraction)
-    return Difference(len(differences), expected, mean_defined(differences), t_interval(differences))
+            differences[unit] = ours - theirs
+            dice += [first[unit].headline(), second[unit].headline()]
+    values = list(differences.values())
+    nothing_found = bool(dice) and not any(dice)
+    return Difference(
+        pairs=len(values),
+        expected=grid.expected_units(dataset, init, fraction),
+        mean=mean_defined(values),
+        interval=None if nothing_found else t_interval(values),
+        over_folds=None if nothing_found else fold_interval(differences),
+        nothing_found=nothing_found,
+    )
+
+
+def fold_interval(differences: Mapping[Unit, float]) -> Interval | None:
+    """95 % Student-t over the mean difference of each fold, whose seeds share their held-out cases.
+
+    Args:
+        differences: per fold and seed.
+
+    Returns:
+        None below two folds, and where no fold has two seeds: the interval over runs is the same then.
+    """
+    folds: dict[int, list[float]] = {}
+    for (fold, _), value in differences.items():
+        folds.setdefault(fold, []).append(value)
+    if len(folds) == len(differences):
+        return None
+    return t_interval([math.fsum(values) / len(values) for values in folds.values()])
 
 
 def organ_figures(grid: Grid, dataset: str, init: str, fraction: float) -> list[OrganFigures]:

@@ -46,8 +46,8 @@ def choose_cases(grid: Grid, target: str) -> list[CaseChoice]:
     ]
 
 
-def choose_worst_per_organ(grid: Grid, target: str) -> list[CaseChoice]:
-    """For each organ, the case on which the last of the shown runs has its lowest Dice.
+def choose_worst_per_organ(grid: Grid, target: str, most: int = 12) -> list[CaseChoice]:
+    """For each organ, the case on which the last of the shown runs has its lowest Dice; the worst organs.
 
     A missed or invented organ has Dice 0, so the largest of these comes first.
     """
@@ -61,7 +61,8 @@ def choose_worst_per_organ(grid: Grid, target: str) -> list[CaseChoice]:
             if score.organ not in worst or rank < worst[score.organ][0]:
                 worst[score.organ] = (rank, group)
     return [
-        CaseChoice(rank[2], f"lowest Dice of {organ}", group, organ) for organ, (rank, group) in worst.items()
+        CaseChoice(rank[2], f"lowest Dice of {organ} by {group[-1].key.init}", group, organ)
+        for organ, (rank, group) in sorted(worst.items(), key=lambda item: item[1][0])[:most]
     ]
 
 

@@ -1,14 +1,18 @@
 """A held-out case as a picture, as in Fig. 3 of the paper: the same slices of every map, and a zoom."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from mixcl_auto.drawing.palette import INK, new_figure, organ_colours, save_figure
+from mixcl_auto.drawing.palette import INK, legend_text, new_figure, organ_colours, save_figure
 from mixcl_auto.drawing.planes import (
     PLANES,
+    SIDES,
+    mark_sides,
     paint_organs,
     plane_extent_mm,
     radiological,
@@ -20,11 +24,14 @@ from mixcl_auto.reporting.shown_case import ShownCase
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _PANEL_INCHES = 2.55
 _TALLEST = 1.35
 """Of a row, in panel widths."""
 _ZOOM_COLOUR = "#ffffff"
+_LEGEND_LINE_INCHES = 0.22
+_LONGEST_NAME = 28
 
 
 @dataclass(frozen=True)
@@ -51,36 +58,52 @@ def draw_case(case: ShownCase, focus: Focus, window_hu: tuple[float, float], pat
         window_hu: what is black and what is white.
         path: of the PNG.
     """
-    from matplotlib.patches import Patch
-
     rows, spacing_mm = _rows(focus), case.image.spacing_mm
     extents = [
         plane_extent_mm([part.stop - part.start for part in row.cut], without_axis(spacing_mm, row.axis))
         for row in rows
     ]
     heights = [min(_TALLEST, extent[2] / extent[1]) for extent in extents]
-    columns = len(case.maps)
-    figure = new_figure(_PANEL_INCHES * columns, _PANEL_INCHES * sum(heights) + 0.9)
-    axes = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
-    colours = organ_colours(case.present)
-    for row, extent, line in zip(rows, extents, axes, strict=True):
+    pictures = [[row.of(labels) for labels in case.maps.values()] for row in rows]
+    shown = sorted({int(value) for line in pictures for labels in line for value in np.unique(labels)} - {0})
+    colours = organ_colours(shown)
+    names = {value: shortened(case.organs.get(value, f"label {value}")) for value in shown}
+    in_a_line = legend_columns(names.values(), len(case.maps))
+    legend_inches = _LEGEND_LINE_INCHES * -(-len(names) // in_a_line)
+    figure = new_figure(_PANEL_INCHES * len(case.maps), _PANEL_INCHES * sum(heights) + 0.6 + legend_inches)
+    axes = figure.subplots(len(rows), len(case.maps), squeeze=False, height_ratios=heights)
+    for row, extent, line, maps in zip(rows, extents, axes, pictures, strict=True):
         scan = row.of(case.image.array)
-        for panel, labels in zip(line, case.maps.values(), strict=True):
+        for panel, labels in zip(line, maps, strict=True):
             show_scan(panel, scan, extent, window_hu)
-            paint_organs(panel, row.of(labels), colours, extent)
+            paint_organs(panel, labels, colours, extent)
+            if row.name in SIDES:
+                mark_sides(panel, row.name)
         _name_row(line[0], row.name)
     for panel, name in zip(axes[0], case.maps, strict=True):
         panel.set_title(name, fontsize=10, color=INK)
         _mark_zoom(panel, focus, spacing_mm, extents[0])
-    patches = [
-        Patch(color=colour, label=case.organs.get(value, f"label {value}"))
-        for value, colour in colours.items()
-    ]
-    if patches:
-        figure.legend(
-            handles=patches, loc="outside lower center", ncols=min(len(patches), 4), frameon=False, fontsize=9
-        )
+    _add_legend(figure, colours, names, in_a_line)
     return save_figure(figure, path)
+
+
+def shortened(name: str) -> str:
+    """A name cut to what a legend has room for."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
+def legend_columns(names: Collection[str], panels: int) -> int:
+    """How many entries fit beside each other below so many panels."""
+    longest = max(map(len, names), default=0)
+    return max(1, min(len(names), int(panels * _PANEL_INCHES / (0.5 + 0.075 * longest))))
+
+
+def _add_legend(figure: "Figure", colours: Mapping[int, str], names: Mapping[int, str], columns: int) -> None:
+    from matplotlib.patches import Patch
+
+    patches = [Patch(color=colours[value], label=legend_text(name)) for value, name in names.items()]
+    if patches:
+        figure.legend(handles=patches, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
 
 
 def _rows(focus: Focus) -> list[_Row]:

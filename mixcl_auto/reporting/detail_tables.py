@@ -19,6 +19,7 @@ _FIGURES: tuple[tuple[Figure, str, int], ...] = (
     ("surface_dice", "surface Dice", 4),
     ("hd95_mm", "HD95 (mm)", 2),
 )
+_NO_FOLDS: dict[str, Value] = {"fold_low": None, "fold_high": None}
 _EMPTY_RULE = (
     "An organ in neither reference nor prediction is not counted; a missed or invented one has Dice 0, "
     "surface Dice 0 and, as HD95, the diagonal of the scan."
@@ -73,14 +74,18 @@ def difference_table(grid: Grid) -> Table:
                 rows.append((target, percent_text(fraction), pair.init, pair.baseline, title, *texts, counts))
                 values: dict[str, Value] = {"target": target, "fraction": fraction, "figure": figure}
                 values |= {"init": pair.init, "baseline": pair.baseline}
-                data.append(values | difference_data("", compared))
+                values |= difference_data("", compared)
+                folds = compared.over_folds
+                values |= {"fold_low": folds.low, "fold_high": folds.high} if folds else _NO_FOLDS
+                data.append(values)
     return Table(
         name="differences",
         title="Differences to training from scratch and to the supervised baseline",
         note="95 % Student-t interval of the paired difference, a training run (fold and seed) being the "
-        "unit; it needs two pairs. Where it holds 0, no difference is shown. Folds share training cases, "
-        "so the intervals are somewhat too narrow; nor do they hold what another pre-training would do. "
-        "A lower HD95 is better.",
+        "unit; it needs two pairs. Where it holds 0, no difference is shown. Seeds of a fold share their "
+        "cases, so with several the interval is too narrow: the CSV file has the one over the means of folds "
+        "too (fold_low, fold_high), and a gain or loss takes both. Neither holds what another pre-training "
+        "would do. Where neither arm found any organ there is no interval. A lower HD95 is better.",
         columns=("Target", "Pct.", "Init", "Minus", "Figure", "Difference", "95 % interval", "Pairs"),
         rows=tuple(rows),
         data=tuple(data),

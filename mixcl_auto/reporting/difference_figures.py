@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixcl_auto.drawing.palette import INK, arm_colours, arm_markers, new_figure, save_figure
+from mixcl_auto.drawing.palette import INK, arm_colours, arm_markers, legend_text, new_figure, save_figure
 from mixcl_auto.metrics.averaging import Interval
 from mixcl_auto.reporting.axes import dress
 from mixcl_auto.reporting.grid import SCRATCH, Grid
@@ -86,7 +86,7 @@ def _organ_bars(grid: Grid, target: str, fraction: float) -> list[_Bar]:
 
 
 def _looks(grid: Grid) -> dict[str, tuple[str, str]]:
-    """Colour and marker of each comparison: those of its first arm, hollow where another arm is taken off."""
+    """Colour and marker of each comparison: those of its first arm, a star where another arm is taken off."""
     colours, markers = arm_colours(grid.inits), arm_markers(grid.inits)
     return {
         f"{each.init} - {each.baseline}": (
@@ -113,7 +113,7 @@ def _draw_bars(axis: "Axes", bars: Sequence[_Bar], looks: Mapping[str, tuple[str
         colour, marker = looks[bar.name]
         if bar.interval is not None:
             axis.plot([bar.interval.low, bar.interval.high], [place] * 2, color=colour, lw=2)
-        label = bar.name if bar.name not in named else "_nolegend_"
+        label = legend_text(bar.name) if bar.name not in named else "_nolegend_"
         named.add(bar.name)
         axis.plot([bar.mean], [place], color=colour, marker=marker, ls="none", ms=7, label=label)
         place -= 1

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 
 from mixcl_auto.reporting.headline import Verdict
 from mixcl_auto.reporting.roles import Question
+from mixcl_auto.reporting.table_formats import escape_markdown
 
 QUESTIONS: dict[Question, str] = {
     "pre-training": "Does pre-training help? Minus random weights",
     "objective": "Does MixCL's objective help? Minus pre-training by segmentation of the pool",
     "control": "What chance does: other random weights minus random weights",
 }
+_CHANCE = 0.05
+"""How often a 95 % interval leaves out a true 0."""
 NOTHING_FOUND = "No two arms have a run of one fold and seed yet."
 
 
@@ -25,6 +28,19 @@ def findings_markdown(verdicts: Sequence[Verdict]) -> str:
         return f"{NOTHING_FOUND}\n"
     parts = []
     for title, group in by_question(verdicts):
-        lines = [f"- {verdict.sentence} {verdict.caution}".rstrip() for verdict in group]
+        lines = [f"- {escape_markdown(f'{each.sentence} {each.caution}'.rstrip())}" for each in group]
         parts.append("\n".join([f"**{title}**", "", *lines]))
+    if note := multiplicity_note(verdicts):
+        parts.append(note)
     return "\n\n".join(parts) + "\n"
+
+
+def multiplicity_note(verdicts: Sequence[Verdict]) -> str:
+    """How many gains and losses chance makes among the comparisons; empty below two that have an interval."""
+    compared = sum(verdict.interval is not None for verdict in verdicts)
+    if compared < 2:
+        return ""
+    return (
+        f"{compared} comparisons, each at 95 %: about {_CHANCE * compared:.2g} come out as a gain or a loss "
+        "by chance alone."
+    )

@@ -1,19 +1,20 @@
 """What was run under a plan, read from ``run.json`` and ``scores.csv`` alone, and what is missing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
 from mixcl_auto.errors import MixCLError
 from mixcl_auto.io.plans import read_split
-from mixcl_auto.io.runs import read_finetune_run, read_pretrain_run
+from mixcl_auto.io.runs import read_failure, read_finetune_run, read_pretrain_run
 from mixcl_auto.io.scores import read_scores
 from mixcl_auto.io.workspace import FinetuneFolder, PretrainFolder, Workspace
 from mixcl_auto.metrics.averaging import mean_over_organs_then_cases
 from mixcl_auto.records.experiment import RunKey as RunKey
 from mixcl_auto.records.experiment import Unit, planned_runs, planned_units
+from mixcl_auto.records.failure import first_line
 from mixcl_auto.records.plan import SCRATCH as SCRATCH
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.records.run import FinetuneRun, PretrainRun
@@ -79,8 +80,14 @@ class Grid:
 
     def arm(self, dataset: str, init: str, fraction: float) -> dict[Unit, ScoredRun]:
         """The finished runs of one initialisation on one share of labels, by fold and seed."""
-        wanted = (dataset, init, fraction)
-        return {key.unit: run for key, run in sorted(self._by_key.items()) if key[:3] == wanted}
+        return dict(self._arms.get((dataset, init, fraction), {}))
+
+    @cached_property
+    def _arms(self) -> dict[tuple[str, str, float], dict[Unit, ScoredRun]]:
+        arms: dict[tuple[str, str, float], dict[Unit, ScoredRun]] = {}
+        for key, run in sorted(self._by_key.items()):
+            arms.setdefault(key[:3], {})[key.unit] = run
+        return arms
 
     @cached_property
     def keys(self) -> tuple[RunKey, ...]:
@@ -163,7 +170,7 @@ def collect_grid(workspace: Workspace, plan: Plan, plan_name: str) -> Grid:
             pretrainings.append(StartedPretraining(pretrain_folder, read_pretrain_run(pretrain_folder)))
         except MixCLError as problem:
             problems.append(str(problem))
-    return Grid(
+    grid = Grid(
         plan=plan,
         finished=tuple(finished),
         unfinished=tuple(unfinished),
@@ -171,6 +178,17 @@ def collect_grid(workspace: Workspace, plan: Plan, plan_name: str) -> Grid:
         problems=tuple(problems),
         fold_counts=_count_folds(workspace, plan),
     )
+    return replace(grid, unfinished=(*grid.unfinished, *_without_record(workspace, plan_name, grid)))
+
+
+def _without_record(workspace: Workspace, plan_name: str, grid: Grid) -> Iterator[UnfinishedRun]:
+    """Expected runs that have started, though no record says so: it can't be read, or was never written."""
+    for key in sorted(set(grid.missing) - set(grid.keys)):
+        folder = workspace.finetune(plan_name, *key)
+        if failed := _failed(folder):
+            yield UnfinishedRun(key, failed)
+        elif folder.run.is_file():
+            yield UnfinishedRun(key, "unreadable")
 
 
 def _count_folds(workspace: Workspace, plan: Plan) -> dict[str, int]:
@@ -196,6 +214,8 @@ def read_finetuning(folder: FinetuneFolder) -> ScoredRun | UnfinishedRun:
     """
     run = read_finetune_run(folder)
     if not folder.scores.is_file():
+        if failed := _failed(folder):
+            return UnfinishedRun(key_of(run), failed)
         states = {"running": "in training or stopped", "trained": "trained, not scored"}
         return UnfinishedRun(key_of(run), states.get(run.status, "scores.csv is missing"))
     scores = tuple(read_scores(folder.scores))
@@ -203,6 +223,12 @@ def read_finetuning(folder: FinetuneFolder) -> ScoredRun | UnfinishedRun:
     if without_score:
         return UnfinishedRun(key_of(run), f"no scores of {', '.join(sorted(without_score))}")
     return ScoredRun(folder, run, scores)
+
+
+def _failed(folder: FinetuneFolder) -> str:
+    """That ``experiment`` gave the run up, with the first line of the error; empty if it did not."""
+    failure = read_failure(folder)
+    return "" if failure is None else f"failed: {first_line(failure.message)}"
 
 
 def _ordered(*groups: Iterable[str]) -> tuple[str, ...]:

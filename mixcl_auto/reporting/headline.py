@@ -1,6 +1,6 @@
 """What the runs say in one plain sentence per target, share of labels and comparison."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +10,7 @@ from mixcl_auto.reporting.grid import Grid
 from mixcl_auto.reporting.roles import Comparison, Question, comparisons
 from mixcl_auto.reporting.tables import table_1_cells
 
-Outcome = Literal["higher", "lower", "no difference shown", "too few runs"]
+Outcome = Literal["higher", "lower", "no difference shown", "too few runs", "nothing found"]
 
 _LEAST_DECIMALS, _MOST_DECIMALS = 3, 6
 
@@ -27,7 +27,7 @@ class Verdict:
     difference: float
     """Mean over the pairs of init minus baseline, unrounded."""
     interval: Interval | None
-    """95 % Student-t over the pairs; none below two."""
+    """95 % Student-t over the pairs; none below two, and none where both arms found nothing."""
     pairs: int
     expected: int
     outcome: Outcome
@@ -40,27 +40,42 @@ class Verdict:
 class _Compared:
     comparison: Comparison
     found: Difference
+    mean: float
 
 
 def headline(grid: Grid) -> list[Verdict]:
     """The verdicts on every target and share of labels, MixCL first and the controls last.
 
     Comparisons without a pair of runs of one fold and seed have none. No difference is called one unless
-    its interval leaves out 0.
+    its interval leaves out 0, and the interval over folds too where folds have several seeds.
     """
     verdicts: list[Verdict] = []
     for target, fraction in table_1_cells(grid):
-        compared = [
-            _Compared(each, difference(grid, target, each.init, fraction, baseline=each.baseline))
-            for each in comparisons(grid)
-        ]
-        controls = [each for each in compared if each.comparison.question == "control" and each.found.pairs]
-        verdicts += [_verdict(target, fraction, each, controls) for each in compared if each.found.pairs]
+        compared = list(_compare(grid, target, fraction))
+        controls = [each for each in compared if each.comparison.question == "control"]
+        verdicts += [_verdict(target, fraction, each, controls) for each in compared]
     return verdicts
 
 
-def outcome_of(interval: Interval | None) -> Outcome:
-    """What an interval of a difference shows; its ends count as inside."""
+def outcome_of(found: Difference) -> Outcome:
+    """What the intervals of a difference show, together where there are two."""
+    if found.nothing_found:
+        return "nothing found"
+    outcome = _outcome(found.interval)
+    agreed = found.over_folds is None or _outcome(found.over_folds) == outcome
+    return outcome if agreed else "no difference shown"
+
+
+def _compare(grid: Grid, target: str, fraction: float) -> Iterator[_Compared]:
+    """The comparisons that have a pair of runs."""
+    for each in comparisons(grid):
+        found = difference(grid, target, each.init, fraction, baseline=each.baseline)
+        if found.mean is not None:
+            yield _Compared(each, found, found.mean)
+
+
+def _outcome(interval: Interval | None) -> Outcome:
+    """What an interval shows alone; its ends count as inside."""
     if interval is None:
         return "too few runs"
     if interval.low > 0:
@@ -70,10 +85,12 @@ def outcome_of(interval: Interval | None) -> Outcome:
 
 def _verdict(target: str, fraction: float, compared: _Compared, controls: Sequence[_Compared]) -> Verdict:
     found, question = compared.found, compared.comparison.question
-    outcome = outcome_of(found.interval)
+    outcome = outcome_of(found)
     is_control = question == "control"
     caution = (
-        _control_caution(compared.comparison, outcome) if is_control else _caution(found, outcome, controls)
+        _control_caution(compared.comparison, outcome)
+        if is_control
+        else _caution(compared.mean, outcome, controls)
     )
     return Verdict(
         target=target,
@@ -81,7 +98,7 @@ def _verdict(target: str, fraction: float, compared: _Compared, controls: Sequen
         question=question,
         init=compared.comparison.init,
         baseline=compared.comparison.baseline,
-        difference=found.mean or 0.0,
+        difference=compared.mean,
         interval=found.interval,
         pairs=found.pairs,
         expected=found.expected,
@@ -93,19 +110,40 @@ def _verdict(target: str, fraction: float, compared: _Compared, controls: Sequen
 
 def _sentence(target: str, fraction: float, compared: _Compared, outcome: Outcome) -> str:
     found, names = compared.found, compared.comparison
-    mean, interval = found.mean or 0.0, found.interval
+    mean, interval = compared.mean, found.interval
     decimals = _decimals([mean, *((interval.low, interval.high) if interval else ())])
     place = f"{target}, {100 * fraction:g} % of the labels"
     said = f"{names.init} is {_beside(mean, decimals)} {names.baseline}"
     runs = f"{_of(found)} {'run' if found.pairs == found.expected == 1 else 'runs'}"
+    if outcome == "nothing found":
+        return (
+            f"{place}: {names.init} and {names.baseline}: neither arm found any organ in {runs}: the runs "
+            "are too short or failed."
+        )
     if interval is None:
         return (
             f"{place}: {said} in {runs}: too few for an interval, so nothing is shown; it takes two runs "
             "(folds or seeds) that both have."
         )
-    ends = f"{interval.low:+.{decimals}f} to {interval.high:+.{decimals}f}"
     ending = {"higher": "a gain", "lower": "a loss"}.get(outcome, "no difference is shown")
-    return f"{place}: {said} (95 % interval {ends} over {runs}): {ending}."
+    return (
+        f"{place}: {said} (95 % interval {_ends(interval, decimals)} over {runs}): {ending}.{_folds(found)}"
+    )
+
+
+def _folds(found: Difference) -> str:
+    """That seeds agree and folds do not, where that keeps a difference from being called one."""
+    if found.over_folds is None or _outcome(found.interval) in (
+        _outcome(found.over_folds),
+        "no difference shown",
+    ):
+        return ""
+    ends = _ends(found.over_folds, _decimals([found.over_folds.low, found.over_folds.high]))
+    return f" The seeds of a fold agree but the folds do not: over their means the interval is {ends}."
+
+
+def _ends(interval: Interval, decimals: int) -> str:
+    return f"{interval.low:+.{decimals}f} to {interval.high:+.{decimals}f}"
 
 
 def _beside(mean: float, decimals: int) -> str:
@@ -135,22 +173,28 @@ def _control_caution(names: Comparison, outcome: Outcome) -> str:
     )
 
 
-def _caution(found: Difference, outcome: Outcome, controls: Sequence[_Compared]) -> str:
+def _caution(mean: float, outcome: Outcome, controls: Sequence[_Compared]) -> str:
     """Whether redrawn weights do as much: the farthest end of the controls' intervals from 0."""
-    if outcome not in ("higher", "lower") or found.mean is None:
+    if outcome not in ("higher", "lower"):
         return ""
     gain = "gain" if outcome == "higher" else "loss"
-    reaches = [
-        (max(abs(interval.low), abs(interval.high)), control.comparison.init)
-        for control in controls
-        if (interval := control.found.interval) is not None
-    ]
+    reaches = [reach for control in controls for reach in _reaches(control)]
     if not reaches:
         return f"No control of other random weights has two runs, so the {gain} can't be held against chance."
     reach, name = max(reaches)
-    if abs(found.mean) > reach:
+    if abs(mean) > reach:
         return ""
     return (
-        f"The {gain} is not larger than what other random weights alone may do: the interval of {name} minus "
-        f"scratch reaches {reach:.{_decimals([reach])}f} from 0."
+        f"The {gain} is not larger than what other random weights alone may do: the interval of {name} "
+        f"reaches {reach:.{_decimals([reach])}f} from 0."
     )
+
+
+def _reaches(control: _Compared) -> Iterator[tuple[float, str]]:
+    """How far from 0 the farther end of each of a control's intervals lies, and what they are of."""
+    found, name = control.found, f"{control.comparison.init} minus {control.comparison.baseline}"
+    if found.nothing_found and found.pairs > 1:
+        yield 0.0, name
+    for interval, over in ((found.interval, ""), (found.over_folds, " over fold means")):
+        if interval is not None:
+            yield max(abs(interval.low), abs(interval.high)), f"{name}{over}"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mixcl_auto.drawing.palette import arm_colours, arm_markers, new_figure, save_figure
+from mixcl_auto.drawing.palette import arm_colours, arm_markers, legend_text, new_figure, save_figure
 from mixcl_auto.metrics.averaging import t_interval
 from mixcl_auto.reporting.axes import dress
 from mixcl_auto.reporting.grid import Grid
@@ -64,5 +64,5 @@ def _draw_arm(axis: "Axes", grid: Grid, target: str, init: str, offset: float) -
         )
         if interval := t_interval(values):
             axis.plot([places[-1]] * 2, [interval.low, interval.high], color=colour, lw=1.4, alpha=0.8)
-    axis.plot(places, means, color=colour, marker=marker, label=init, lw=2.2, ms=7)
+    axis.plot(places, means, color=colour, marker=marker, label=legend_text(init), lw=2.2, ms=7)
     return everything

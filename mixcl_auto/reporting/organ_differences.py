@@ -29,7 +29,11 @@ class OrganDifference:
     mean: float | None
     """Over the pairs; a run's figure is the mean over the held-out cases that count."""
     interval: Interval | None
-    """95 % Student-t over the pairs, a training run being the unit; none below two."""
+    """95 % Student-t over the pairs, a training run being the unit; none below two.
+
+    Where the organ's Dice is 0 in every run of both arms, there is no interval and no p at all: nothing was
+    found that could be compared.
+    """
     cases: int
     """That have a figure in both arms of a pair; a case's difference is the mean over its pairs."""
     patients: int
@@ -115,21 +119,30 @@ def _describe(
     p_holm: float | None,
 ) -> OrganDifference:
     runs = _run_differences(pairs, organ, figure)
-    generator = np.random.default_rng(_BOOTSTRAP_SEED)
+    if _nothing_found(pairs, organ):
+        interval = case_interval = p_value = p_holm = None
+    else:
+        generator = np.random.default_rng(_BOOTSTRAP_SEED)
+        interval = t_interval(runs)
+        case_interval = bootstrap_interval(by_case.differences, by_case.patients, generator)
     return OrganDifference(
         organ=organ,
         pairs=len(runs),
         expected=expected,
         mean=mean_defined(runs),
-        interval=t_interval(runs),
+        interval=interval,
         cases=len(by_case.differences),
         patients=len(set(by_case.patients)),
         unpaired=by_case.unpaired,
         case_mean=mean_defined(by_case.differences),
-        case_interval=bootstrap_interval(by_case.differences, by_case.patients, generator),
+        case_interval=case_interval,
         p_value=p_value,
         p_holm=p_holm,
     )
+
+
+def _nothing_found(pairs: Sequence[tuple[ScoredRun, ScoredRun]], organ: str) -> bool:
+    return not any(organ_mean(run, organ, "dice") for pair in pairs for run in pair)
 
 
 def _run_differences(pairs: Sequence[tuple[ScoredRun, ScoredRun]], organ: str, figure: Figure) -> list[float]:

@@ -1,6 +1,6 @@
 """Held-out cases on the page: as pictures, and as volumes to scroll through."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from mixcl_auto.errors import MixCLError
 from mixcl_auto.io.raw_dataset import find_dataset
 from mixcl_auto.io.workspace import ReportFolder, Workspace
 from mixcl_auto.records.case import RawCase
-from mixcl_auto.reporting.case_choice import choose_cases, choose_worst_per_organ
+from mixcl_auto.reporting.case_choice import CaseChoice, choose_cases, choose_worst_per_organ
 from mixcl_auto.reporting.case_figure import draw_case
 from mixcl_auto.reporting.case_focus import find_focus
-from mixcl_auto.reporting.grid import Grid
-from mixcl_auto.reporting.shown_case import load_case
+from mixcl_auto.reporting.grid import Grid, RunKey
+from mixcl_auto.reporting.shown_case import ShownCase, about, load_case
 from mixcl_auto.reporting.viewer import ViewedCase, viewed_case
 
 
@@ -22,6 +22,14 @@ class Picture:
 
     path: Path
     caption: str
+
+
+@dataclass(frozen=True)
+class DrawnCase:
+    """A chosen case as a picture, and as a volume if it is one of the ranked."""
+
+    picture: Picture
+    viewed: ViewedCase | None
 
 
 @dataclass
@@ -61,18 +69,35 @@ def draw_target_cases(
             f"{target}: The raw data are not here, so there is nothing to draw the predictions on."
         )
         return
-    window_hu = grid.plan.preprocess.window_hu
-    for number, choice in enumerate([*choices, *worst]):
-        kind = "case" if choice.organ is None else "worst"
+    drawn: dict[int, DrawnCase] = {}
+    for group in _same_files([*choices, *worst]):
         try:
-            case = load_case(choice, raw)
-            focus = find_focus(case)
-            path = draw_case(case, focus, window_hu, folder.figure(f"{kind}_{target}_{number}.png"))
+            first = load_case(group[0][1], raw)
         except MixCLError as problem:
-            found.notes.append(f"{target}: Case {choice.case} could not be drawn: {problem}.")
+            found.notes.append(f"{target}: Case {group[0][1].case} could not be drawn: {problem}.")
             continue
-        if choice.organ is None:
-            found.viewed.append(viewed_case(case, focus, window_hu))
-            found.ranked.append(Picture(path, f"{case.caption}."))
+        for number, choice in group:
+            drawn[number] = _draw(about(first, choice), grid, folder, number)
+    for _, one in sorted(drawn.items()):
+        if one.viewed is None:
+            found.worst.append(one.picture)
         else:
-            found.worst.append(Picture(path, f"{case.caption}."))
+            found.ranked.append(one.picture)
+            found.viewed.append(one.viewed)
+
+
+def _same_files(choices: Sequence[CaseChoice]) -> Iterable[list[tuple[int, CaseChoice]]]:
+    """The choices with their places, those of one case and its runs together: large scans are read once."""
+    groups: dict[tuple[str, tuple[RunKey, ...]], list[tuple[int, CaseChoice]]] = {}
+    for number, choice in enumerate(choices):
+        key = (choice.case, tuple(run.key for run in choice.runs))
+        groups.setdefault(key, []).append((number, choice))
+    return groups.values()
+
+
+def _draw(case: ShownCase, grid: Grid, folder: ReportFolder, number: int) -> DrawnCase:
+    focus, window_hu = find_focus(case), grid.plan.preprocess.window_hu
+    ranked = case.choice.organ is None
+    name = f"{'case' if ranked else 'worst'}_{case.choice.runs[0].key.dataset}_{number}.png"
+    picture = Picture(draw_case(case, focus, window_hu, folder.figure(name)), f"{case.caption}.")
+    return DrawnCase(picture, viewed_case(case, focus, window_hu) if ranked else None)

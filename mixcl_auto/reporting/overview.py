@@ -29,6 +29,16 @@ def missing_rows(grid: Grid) -> list[MissingRow]:
     ]
 
 
+def shortfall(grid: Grid) -> str:
+    """How many runs are missing and files unreadable, in a line; empty if none is."""
+    said = []
+    if grid.missing:
+        said.append(f"{len(grid.missing)} of {len(grid.expected)} expected runs are missing")
+    if count := len(grid.problems):
+        said.append(f"{count} {'file' if count == 1 else 'files'} unreadable")
+    return f"{', '.join(said)}: see the page" if said else ""
+
+
 def pretraining_table(grid: Grid) -> Table:
     """The pre-trainings with their methods and what they minimised."""
     rows = []

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from mixcl_auto import __version__
 from mixcl_auto.records.fingerprint import DatasetFingerprint
 from mixcl_auto.records.plan import Plan
-from mixcl_auto.reporting.findings import NOTHING_FOUND, by_question
+from mixcl_auto.reporting.findings import NOTHING_FOUND, by_question, multiplicity_note
 from mixcl_auto.reporting.grid import Grid
 from mixcl_auto.reporting.headline import Verdict
 from mixcl_auto.reporting.overlays import CasePictures, Picture
@@ -88,6 +88,12 @@ class Pictures:
     cases: CasePictures = field(default_factory=CasePictures)
     training: Sequence[Picture] = ()
 
+    @property
+    def every(self) -> tuple[Picture, ...]:
+        """All of them."""
+        cases = (*self.cases.ranked, *self.cases.worst)
+        return (*self.findings, *self.label_efficiency, *self.organs, *cases, *self.training)
+
 
 @dataclass(frozen=True)
 class Page:
@@ -104,6 +110,7 @@ class Page:
     environments: Table
     findings: Sequence[tuple[str, Sequence[Verdict]]]
     """The verdicts by the question that they answer."""
+    findings_note: str
     finding_figures: Sequence[InlinePicture]
     differences: Table
     headline_tables: Sequence[Table]
@@ -145,6 +152,7 @@ def build_page(
         pretrainings=pretraining_table(grid),
         environments=environment_table(grid),
         findings=by_question(verdicts),
+        findings_note=multiplicity_note(verdicts),
         finding_figures=_inline(pictures.findings),
         differences=tables.differences,
         headline_tables=tables.headlines,

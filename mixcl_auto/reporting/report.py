@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import pandas as pd
 
@@ -25,6 +26,10 @@ from mixcl_auto.reporting.table_formats import write_table
 from mixcl_auto.reporting.tables import table_1, table_2
 from mixcl_auto.reporting.training_curves import draw_finetuning, draw_pretraining
 
+_FIGURES = (
+    *("case_*_*.png", "worst_*_*.png", "findings_*.svg", "organs_*.svg", "label_efficiency_*.svg"),
+    *("pretraining_*.svg", "finetuning_*.svg"),
+)
 _CUT = "Intervals of few runs are wide and may be cut at the frame."
 _LABEL_EFFICIENCY = (
     "large symbols are means over runs with their 95 % intervals, small ones single runs (fold and seed). "
@@ -62,19 +67,21 @@ def write_report(
         differences=difference_table(grid),
         organs=(organ_difference_table(grid), organ_table(grid)),
     )
-    for table in tables.every:
-        write_table(folder, table)
-    write_text(folder.findings, findings_markdown(verdicts))
-    write_text(folder.scores, all_scores(grid))
+    pictures = draw_pictures(workspace, grid, verdicts, folder)
     page = build_page(
         grid,
         plan_name,
         verdicts=verdicts,
         tables=tables,
-        pictures=draw_pictures(workspace, grid, verdicts, folder),
+        pictures=pictures,
         fingerprints=_fingerprints(workspace, plan),
     )
+    for table in tables.every:
+        write_table(folder, table)
+    write_text(folder.findings, findings_markdown(verdicts))
+    write_text(folder.scores, all_scores(grid))
     write_text(folder.page, render_page(page))
+    _remove_stale(folder, {picture.path for picture in pictures.every})
     return folder
 
 
@@ -112,6 +119,14 @@ def draw_pictures(
         drawn = draw_finetuning(grid, target, folder.figure(f"finetuning_{target}.svg"))
         training += picture_of(drawn, f"Fine-tuning on {target}: running mean of the loss, a line per run.")
     return Pictures(findings, label_efficiency, organs, cases, training)
+
+
+def _remove_stale(folder: ReportFolder, drawn: set[Path]) -> None:
+    """Remove the figures of an earlier report that this one did not draw; other files stay."""
+    for pattern in _FIGURES:
+        for path in folder.figures.glob(pattern):
+            if path not in drawn:
+                path.unlink()
 
 
 def _fingerprints(workspace: Workspace, plan: Plan) -> list[DatasetFingerprint]:

@@ -1,7 +1,8 @@
 """A held-out case in memory: its scan, its reference and the predictions that are shown beside it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,10 +42,11 @@ class ShownCase:
         """The value of the organ that the choice is about, if it is about one."""
         return next((value for value, name in self.organs.items() if name == self.choice.organ), None)
 
-    @property
+    @cached_property
     def present(self) -> list[int]:
         """The label values that some map holds, ascending."""
-        return sorted({int(value) for labels in self.maps.values() for value in np.unique(labels)} - {0})
+        found = (np.flatnonzero(np.bincount(labels.ravel())) for labels in self.maps.values())
+        return sorted({int(value) for values in found for value in values} - {0})
 
     @property
     def caption(self) -> str:
@@ -76,6 +78,13 @@ def load_case(choice: CaseChoice, raw: Mapping[str, RawCase]) -> ShownCase:
         raise DataError("its label maps are not on the scan's grid")
     organs = {value: name for name, value in run.plan.dataset(run.dataset).labels.items()}
     return ShownCase(choice, image, maps, organs)
+
+
+def about(case: ShownCase, choice: CaseChoice) -> ShownCase:
+    """The same scan and predictions, shown for another reason."""
+    maps = {name: labels for name, labels in case.maps.items() if name == REFERENCE}
+    titles = [_title(scored, choice) for scored in choice.runs]
+    return replace(case, choice=choice, maps=maps | dict(zip(titles, case.predictions, strict=True)))
 
 
 def _title(scored: ScoredRun, choice: CaseChoice) -> str:

@@ -1,5 +1,6 @@
 """A table as people read it (Markdown, LaTeX, the page) and as programs do (CSV)."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,9 @@ MISSING = "missing"
 NONE = "-"
 """Where a figure is not missing but cannot be, such as an interval of one run."""
 TICK = "✓"
+
+_MARKDOWN = re.compile(r"[|*`<]|\\(?=[!-/:-@\[-`{-~])")
+"""What begins markup, and a backslash before a character that it would escape."""
 
 Value = str | float | int | None
 
@@ -36,8 +40,11 @@ class Table:
     """How many of these the rows of a block share."""
 
     def to_markdown(self) -> str:
-        """A title, the table and its note; pipes in names are escaped."""
-        frame = pd.DataFrame([[_markdown(cell) for cell in row] for row in self.rows], columns=self.columns)
+        """A title, the table and its note; names are escaped, figures stay as they are."""
+        rows = [
+            [*map(escape_markdown, row[: self.text_columns]), *row[self.text_columns :]] for row in self.rows
+        ]
+        frame = pd.DataFrame(rows, columns=[escape_markdown(column) for column in self.columns])
         align = ["left"] * self.text_columns + ["right"] * (len(self.columns) - self.text_columns)
         body = frame.to_markdown(index=False, disable_numparse=True, colalign=align) if self.rows else ""
         return f"**{self.title}**\n\n{body}\n\n{self.note}\n"
@@ -110,5 +117,6 @@ def percent_text(fraction: float) -> str:
     return f"{100 * fraction:g}%"
 
 
-def _markdown(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("\n", " ")
+def escape_markdown(text: str) -> str:
+    """Text that Markdown prints as it is, in a table too; an underscore inside a word means nothing there."""
+    return _MARKDOWN.sub(r"\\\g<0>", text.replace("\n", " "))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mixcl_auto.drawing.palette import arm_colours, new_figure, save_figure
+from mixcl_auto.drawing.palette import arm_colours, legend_text, new_figure, save_figure
 from mixcl_auto.reporting.axes import dress
 from mixcl_auto.reporting.grid import Grid
 from mixcl_auto.reporting.table_formats import percent_text
@@ -99,7 +99,7 @@ def draw_finetuning(grid: Grid, target: str, path: Path) -> Path | None:
         for init, log in _logs(grid, target, fraction):
             columns = _columns(log)
             if _known(columns, "loss"):
-                label = init if init not in named else ""
+                label = legend_text(init) if init not in named else ""
                 named.add(init)
                 _draw_series(axis, (columns["step"], columns["loss"]), label, colours[init], "-", raw=False)
         dress(axis, f"{percent_text(fraction)} of the labels", "step", "Dice + cross-entropy")

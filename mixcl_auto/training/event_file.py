@@ -2,7 +2,7 @@
 
 import csv
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,9 +62,7 @@ class EventFile:
     def catch_up(self) -> None:
         """Copy the rows that the log got since the last call."""
         for step, *cells in self._new_rows():
-            named = zip(self._tags, cells, strict=True)
-            values = [{"tag": tag, "simple_value": float(cell)} for tag, cell in named if cell]
-            self._write(step=int(step), summary={"value": values})
+            self._write(step=int(step), summary=_summary(self._tags, cells))
         self._records.flush()
 
     def close(self) -> None:
@@ -88,6 +86,28 @@ class EventFile:
         from tensorboard.compat.proto.event_pb2 import Event
 
         self._records.write(Event(wall_time=time.time(), **fields).SerializeToString())
+
+
+def _summary(tags: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
+    """A row of the log, as TensorBoard keeps it."""
+    named = zip(tags, cells, strict=True)
+    return {"value": [{"tag": tag, "simple_value": float(cell)} for tag, cell in named if cell]}
+
+
+def _hold_whole_log(folder: RunFolder) -> bool:
+    """Whether the events that are there end as the log does."""
+    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    with folder.log.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    written = sorted(file for file in folder.events.glob(f"{_PREFIX}*") if file.stat().st_size)
+    events = list(RawEventFileLoader(str(written[-1])).Load()) if written else []
+    if len(rows) < 2 or not events:
+        return False
+    (_, *tags), (step, *cells) = rows[0], rows[-1]
+    last, wanted = Event.FromString(events[-1]), Event(step=int(step), summary=_summary(tags, cells))
+    return bool(last.step == wanted.step and last.summary == wanted.summary)
 
 
 class EventProgress:
@@ -127,7 +147,7 @@ def recording_events(
 ) -> Iterator[Progress | None]:
     """Give the progress to train with: one that writes TensorBoard's events where they are wanted.
 
-    A finished run does not train; it gets events from its log, if that is still there.
+    A finished run does not train; it gets events from its log, if that is still there and they are not.
 
     Args:
         progress: who listens, if anybody does.
@@ -139,5 +159,5 @@ def recording_events(
         return
     recorder = EventProgress(progress or Silent(), folder)
     yield recorder
-    if recorder.events is None and folder.log.is_file():
+    if recorder.events is None and folder.log.is_file() and not _hold_whole_log(folder):
         EventFile(folder.log, folder.events).close()

@@ -8,11 +8,9 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
-from mixcl_auto.errors import MixCLError
-from mixcl_auto.io.files import read_text
 from mixcl_auto.io.run_lock import holder
+from mixcl_auto.io.runs import read_failure
 from mixcl_auto.io.workspace import RunFolder
-from mixcl_auto.records.failure import Failure
 from mixcl_auto.workflows.experiment_units import GridUnit
 
 State = Literal["waiting", "running", "elsewhere", "stopped", "done", "failed", "blocked"]
@@ -133,18 +131,6 @@ def mark_blocked(entries: Iterable[Entry]) -> tuple[Entry, ...]:
         replace(entry, state="blocked") if entry.state in TO_DO and entry.unit.needs in failed else entry
         for entry in entries
     )
-
-
-def read_failure(folder: RunFolder) -> Failure | None:
-    """Why a run was given up; absent if it was not, or if nobody can tell.
-
-    The file is a note for people: whoever starts the run again removes it, at any moment.
-    """
-    try:
-        text = read_text(folder.failure, what="note of a failure", remedy="remove it")
-        return Failure.from_json(text, source=str(folder.failure))
-    except MixCLError:
-        return None
 
 
 def last_step(log: Path) -> int:

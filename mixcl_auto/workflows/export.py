@@ -1,5 +1,6 @@
 """Trained models for use elsewhere."""
 
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -7,7 +8,7 @@ from mixcl_auto.errors import RunError
 from mixcl_auto.exporting.bundle import write_bundle
 from mixcl_auto.exporting.config import Kind
 from mixcl_auto.exporting.onnx_file import write_onnx_export
-from mixcl_auto.exporting.output import check_output
+from mixcl_auto.exporting.output import check_output, staged
 from mixcl_auto.exporting.weights import write_encoder_export, write_segmenter_export
 from mixcl_auto.finetuning.initial_weights import find_pretraining
 from mixcl_auto.inference.predictor import refuse_untrained
@@ -37,7 +38,7 @@ def export(
     Args:
         kind: ``encoder`` or ``segmenter`` (safetensors under MONAI's names), ``bundle`` (of MONAI) or
             ``onnx`` (needs the extra ``export``); all say in a JSON what they are.
-        output: a new or empty folder.
+        output: a new or empty folder, none in which the workspace keeps its data and runs.
         workspace: the folder of the project.
         plan: a path, or the name of a file under ``plans/``; ``plan.json`` if absent.
         name: which pre-training, for ``encoder``; what follows is for the other kinds.
@@ -46,25 +47,26 @@ def export(
         fraction: the model's label fraction.
         init: the model's initialisation.
         seed: the model's seed; the plan's if absent.
-        force: whether files in the folder may be replaced.
+        force: whether an export of the same kind in the folder may be replaced.
 
     Returns:
         The files written.
 
     Raises:
         PlanError: if there is no such plan or target.
-        RunError: if the model was not trained to its end, the folder holds something, or the extra is
-            missing.
+        RunError: if the model was not trained to its end, the folder holds something or is the workspace's
+            own, or the extra is missing.
         WeightsError: if the model's file is damaged.
     """
     if kind not in get_args(Kind):
         raise RunError(f"unknown kind {kind!r}; write {', '.join(get_args(Kind))}")
     project, output = open_project(workspace, plan), Path(output)
     if kind == "encoder":
-        pretraining = find_pretraining(project.workspace, project.plan_name, name)
-        check_output(output, force=force)
-        return write_encoder_export(pretraining, output)
-    run = find_run(project, dataset=dataset, init=str(init), fraction=fraction, fold=fold, seed=seed)
-    refuse_untrained(run, read_finetune_run(run).status)
-    check_output(output, force=force)
-    return _SEGMENTERS[kind](run, output)
+        write = partial(write_encoder_export, find_pretraining(project.workspace, project.plan_name, name))
+    else:
+        run = find_run(project, dataset=dataset, init=str(init), fraction=fraction, fold=fold, seed=seed)
+        refuse_untrained(run, read_finetune_run(run).status)
+        write = partial(_SEGMENTERS[kind], run)
+    check_output(output, project.workspace, kind, force=force)
+    with staged(output) as stage:
+        return [output / path.relative_to(stage) for path in write(stage)]

@@ -17,9 +17,11 @@ def calls(monkeypatch, tmp_path):
         made.append(options)
         folder = ReportFolder(tmp_path / "report")
         write_text(folder.table("table1", "md"), "| the table |\n")
+        write_text(folder.findings, "the findings\n")
         return folder
 
     monkeypatch.setattr("mixcl_auto.workflows.report.report", report)
+    monkeypatch.setattr("mixcl_auto.workflows.report.report_shortfall", lambda *_, **__: "")
     return made
 
 
@@ -29,7 +31,14 @@ def test_the_papers_values_are_shown_on_request_alone(calls, tmp_path, words, wi
     assert done.exit_code == 0, done.output
     assert calls == [{"plan": "my.json", "with_paper": with_paper}]
     assert "| the table |" in done.output
-    assert "The page is" in done.output
+    assert "the findings\n\nThe page is" in done.output
+
+
+def test_what_is_missing_is_said_in_a_line(calls, monkeypatch, tmp_path):
+    said = "2 of 3 expected runs are missing: see the page"
+    monkeypatch.setattr("mixcl_auto.workflows.report.report_shortfall", lambda *_, **__: said)
+    done = CliRunner().invoke(cli, ["-w", str(tmp_path), "report"])
+    assert f"the findings\n\n{said}\nThe page is" in done.output
 
 
 def test_help_says_for_which_targets_the_paper_has_values():

@@ -59,6 +59,11 @@ def test_options_of_a_page_are_those_of_the_command(page: tuple[Path, str]) -> N
     assert updated(text, part) == text, "run `make docs`"
 
 
+@pytest.mark.parametrize("page", command_pages(DOCS).items(), ids=lambda item: item[0].stem)
+def test_every_option_and_argument_has_a_meaning(page: tuple[Path, str]) -> None:
+    assert [line for line in page[1].splitlines() if re.search(r"\|\s*\|$", line)] == []
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_page_has_all_sections_and_stands_in_the_index(name: str) -> None:
     text = (DOCS / "commands" / f"{name}.md").read_text(encoding="utf-8")
@@ -114,6 +119,8 @@ def test_every_command_shown_is_understood(page: str, line: str) -> None:
 
 @click.command()
 @click.argument("source")
+@click.argument("target")
+@click.argument("other")
 @click.option("--size", type=click.IntRange(1, 8), default=2, show_default=True, help="How large.")
 @click.option("--share", type=click.FloatRange(0, 1, min_open=True), help="Of all. [default: the plan's]")
 @click.option("--kind", type=click.Choice(["a", "b"]), required=True, help="Which one.")
@@ -122,19 +129,25 @@ def test_every_command_shown_is_understood(page: str, line: str) -> None:
 @click.option("--quiet", is_flag=True, help="Say nothing.")
 @click.option("--secret", hidden=True)
 def sample(**_: object) -> None:
-    """A command with one option of each kind."""
+    """A command with one option of each kind.
+
+    SOURCE is a file such as a.txt, or
+    a folder; TARGET is a folder. SIZE is of no account.
+    """
 
 
 def test_every_kind_of_option_is_written_out() -> None:
     text = reference(sample, click.Context(sample, info_name="sample"))
     assert text.splitlines() == [
         "```",
-        "sample [OPTIONS] SOURCE",
+        "sample [OPTIONS] SOURCE TARGET OTHER",
         "```",
         "",
         "| option | value | default | meaning |",
         "|---|---|---|---|",
-        "| `SOURCE` | `SOURCE` | required |  |",
+        "| `SOURCE` | `SOURCE` | required | a file such as a.txt, or a folder. |",
+        "| `TARGET` | `TARGET` | required | a folder. |",
+        "| `OTHER` | `OTHER` | required |  |",
         "| `--size` | `N`, at least 1 and at most 8 | `2` | How large. |",
         "| `--share` | `NUMBER`, above 0 and at most 1 | the plan's | Of all. |",
         "| `--kind` | `a`, `b` | required | Which one. |",

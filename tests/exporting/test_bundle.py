@@ -1,6 +1,7 @@
 """What a bundle's files say."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,18 @@ def test_model_card_has_the_organs_and_where_the_model_comes_from(bundle: Path) 
     assert "| 6 | bladder |" in card
     assert "50 % of the training cases of fold\n1, seed 3, from the initial weights `scratch`" in card
     assert "1.5 x 1.5 x 2 mm" in card
+
+
+def test_scans_are_never_replaced(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(bundle)
+    parser = ConfigParser(ConfigParser.load_config_file(bundle / "configs" / "inference.json"))
+    parser.update({"dataset_dir": str(tmp_path), "output_dir": str(tmp_path)})
+    (tmp_path / "a.nii.gz").write_bytes(b"a scan")
+    try:
+        with pytest.raises(RuntimeError) as raised:
+            parser.get_parsed_content("dataset")
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "scripts"]:
+            del sys.modules[name]
+    causes = [raised.value, raised.value.__cause__, getattr(raised.value.__cause__, "__cause__", None)]
+    assert any("among the scans and replace them" in str(cause) for cause in causes)

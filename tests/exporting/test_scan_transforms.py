@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK
@@ -9,6 +10,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, LoadImaged, Orientationd, SaveImaged
 
+from mixcl_auto.errors import DataError
 from mixcl_auto.exporting.bundle_scripts.scan_transforms import (
     LabelsOnScanGridd,
     Standardised,
@@ -124,3 +126,16 @@ def test_a_stated_spacing_that_contradicts_the_affine_is_passed_over() -> None:
     scan = MetaTensor(torch.zeros(1, 2, 2, 2), affine=torch.diag(torch.tensor([1.0, 2.0, 3.0, 1.0])))
     assert header_spacing_mm(scan, [3.00001, 9.0, 1.0]) == [1.0, 2.0, 3.00001]
     assert header_spacing_mm(scan, []) == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_a_header_that_leaves_the_sides_open_is_refused(tmp_path: Path, mirrored: bool) -> None:
+    image = nibabel.load(put_scan(tmp_path / "scan.nii", np.eye(3)))
+    image.set_sform(np.diag([-1.0, 1.0, 1.0, 1.0]) @ image.affine, code=2 * mirrored)
+    image.set_qform(image.get_qform(), code=1 * mirrored)
+    nibabel.save(image, tmp_path / "doubtful.nii")
+    message = "contradicts itself" if mirrored else "does not tell the orientation"
+    with pytest.raises(RuntimeError) as raised:
+        preprocessing()({"image": str(tmp_path / "doubtful.nii")})
+    assert isinstance(raised.value.__cause__, DataError)
+    assert message in str(raised.value.__cause__)

@@ -46,7 +46,31 @@ def put_pretraining(
 
 
 def start(plan: Plan, init: Init) -> Backbone:
-    return start_network(plan, init, class_count=4, label_voxels=VOXELS)[0]
+    return start_network(plan, init, fold=0, class_count=4, label_voxels=VOXELS)[0]
+
+
+def test_every_fold_draws_its_own_weights_which_its_arms_share(cached: Cached) -> None:
+    workspace, plan = cached
+    put_pretraining(cached, "mixcl")
+    networks = {
+        (name, fold): start_network(
+            plan, find_init(workspace, "plan", name), fold=fold, class_count=4, label_voxels=VOXELS
+        )[0]
+        for name in ("scratch", "mixcl", "scratch-2")
+        for fold in (0, 1)
+    }
+    decoders = {
+        key: {n: t for n, t in network.state_dict().items() if not network.is_encoder_key(n) and t.ndim > 1}
+        for key, network in networks.items()
+    }
+
+    def equal(first: tuple[str, int], second: tuple[str, int]) -> bool:
+        return any(torch.equal(tensor, decoders[second][name]) for name, tensor in decoders[first].items())
+
+    assert equal(("scratch", 0), ("mixcl", 0))
+    assert equal(("scratch", 1), ("mixcl", 1))
+    drawn = [(name, fold) for name in ("scratch", "scratch-2") for fold in (0, 1)]
+    assert not any(equal(one, two) for one in drawn for two in drawn if one < two)
 
 
 def differing(first: Backbone, second: Backbone) -> set[str]:
@@ -78,7 +102,7 @@ def test_loaded_parameters_are_reported_exactly(cached: Cached, caplog: pytest.L
     encoder = put_pretraining(cached, "mixcl")
     with caplog.at_level("INFO"):
         network, loaded = start_network(
-            plan, find_init(workspace, "plan", "mixcl"), class_count=4, label_voxels=VOXELS
+            plan, find_init(workspace, "plan", "mixcl"), fold=0, class_count=4, label_voxels=VOXELS
         )
     assert loaded is not None
     assert set(loaded.loaded) == set(network.encoder_state_dict())
@@ -95,7 +119,7 @@ def test_weights_file_of_a_whole_network_gives_its_encoder(cached: Cached, tmp_p
     save_weights(file, whole.state_dict(), {})
     init = find_init(workspace, "plan", str(file))
     assert init.name == "other_lab"
-    network, loaded = start_network(plan, init, class_count=4, label_voxels=VOXELS)
+    network, loaded = start_network(plan, init, fold=0, class_count=4, label_voxels=VOXELS)
     assert all(not network.is_encoder_key(name) for name in differing_shared(network, whole))
     assert loaded is not None
     assert loaded.source == str(file)
@@ -141,10 +165,11 @@ def test_other_patch_size_is_interpolated_from_the_grid_in_the_metadata(
     source = initialise(lambda: build_network(flat.network, out_channels=1), 3)
     file = tmp_path / "flat.safetensors"
     grids = {name: list(grid) for name, grid in source.position_grids.items()}
-    save_weights(file, source.encoder_state_dict(), {"position_grids": str(grids).replace("'", '"')})
+    notes = {"format": "mixcl_auto encoder 1", "network": "{}", "position_grids": json.dumps(grids)}
+    save_weights(file, source.encoder_state_dict(), notes)
     other = edited(plan, "network", patch_size=(32, 32, 32))
     init = Init("flat", file, file_sha256(file))
-    _, loaded = start_network(other, init, class_count=4, label_voxels=VOXELS)
+    _, loaded = start_network(other, init, fold=0, class_count=4, label_voxels=VOXELS)
     assert loaded is not None
     assert loaded.interpolated == tuple(source.position_grids)
 
@@ -217,10 +242,41 @@ def test_exchanged_encoder_is_refused(cached: Cached) -> None:
         find_init(cached[0], "plan", "mixcl")
 
 
-def test_weights_file_that_would_pass_for_scratch_is_refused(cached: Cached, tmp_path: Path) -> None:
-    file = tmp_path / "scratch.pt"
+@pytest.mark.parametrize("name", ["scratch.pt", "Scratch.pt", "SCRATCH-2.safetensors"])
+def test_weights_file_that_would_pass_for_scratch_is_refused(
+    cached: Cached, tmp_path: Path, name: str
+) -> None:
+    file = tmp_path / name
     torch.save({}, file)
     with pytest.raises(RunError, match="taken for random weights; rename the file"):
+        find_init(cached[0], "plan", str(file))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["..safetensors", "...safetensors", "-a.pt", ".a.pt", "a\nb.pt", "a,b.pt", 'a"b.pt', "a b.pt", "ä.pt"],
+)
+def test_weights_file_that_cannot_name_results_is_refused(cached: Cached, tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    save_weights(file, {"a": torch.zeros(1)}, {})
+    with pytest.raises(
+        RunError, match=r"results are named after the file, and .* rename it: letters, digits"
+    ):
+        find_init(cached[0], "plan", str(file))
+
+
+def test_weights_file_may_have_points_and_dashes_in_its_name(cached: Cached, tmp_path: Path) -> None:
+    file = tmp_path / "3_lab-v1.2.pt"
+    torch.save({}, file)
+    assert find_init(cached[0], "plan", str(file)).name == "3_lab-v1.2"
+
+
+def test_weights_file_with_a_damaged_description_is_refused_before_a_run_begins(
+    cached: Cached, tmp_path: Path
+) -> None:
+    file = tmp_path / "lab.safetensors"
+    save_weights(file, {"a": torch.zeros(1)}, {"format": "mixcl_auto encoder 1", "network": "[1]"})
+    with pytest.raises(WeightsError, match=r"lab\.safetensors: its description can't be understood"):
         find_init(cached[0], "plan", str(file))
 
 
@@ -274,7 +330,7 @@ def test_vit_alone_leaves_the_convolutions_random_and_says_so(
     vit = {name.removeprefix("vit."): t for name, t in source.items() if name.startswith("vit.")}
     file = tmp_path / "vit.pt"
     torch.save({"epoch": 3, "state_dict": {f"module.{name}": t for name, t in vit.items()}}, file)
-    network, loaded = start_network(plan, Init("vit", file), class_count=4, label_voxels=VOXELS)
+    network, loaded = start_network(plan, Init("vit", file), fold=0, class_count=4, label_voxels=VOXELS)
     scratch = start(plan, Init("scratch"))
     assert loaded is not None
     assert differing(network, scratch) <= set(loaded.loaded)
@@ -311,7 +367,7 @@ def test_model_of_a_bundle_is_interpolated_from_the_patch_that_the_bundle_names(
 ) -> None:
     _, plan = cached
     model = put_bundle(tmp_path, plan, documents)
-    network, loaded = start_network(plan, Init("model", model), class_count=4, label_voxels=VOXELS)
+    network, loaded = start_network(plan, Init("model", model), fold=0, class_count=4, label_voxels=VOXELS)
     assert loaded is not None
     assert loaded.interpolated == tuple(network.position_grids)
     assert ("pre-trained at spacing_mm [9.0, 9.0, 9.0]" in caplog.text) == ("export.json" in documents)
@@ -355,7 +411,7 @@ def test_weights_of_a_fine_tuned_model_tell_their_grid_by_the_network_they_name(
     file = tmp_path / "tuned.safetensors"
     notes = {"format": "mixcl_auto segmenter 1", "network": flat.network.model_dump_json()}
     save_weights(file, network.state_dict(), notes)
-    _, loaded = start_network(plan, Init("tuned", file), class_count=4, label_voxels=VOXELS)
+    _, loaded = start_network(plan, Init("tuned", file), fold=0, class_count=4, label_voxels=VOXELS)
     assert loaded is not None
     assert loaded.interpolated == tuple(network.position_grids)
 

@@ -1,4 +1,5 @@
 import logging
+import os
 import pickle
 
 import pytest
@@ -59,7 +60,27 @@ def test_weights_and_their_description_come_back(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["encoder.safetensors"]
 
 
-@pytest.mark.parametrize("wrap", [lambda state: state, lambda state: {"state_dict": state, "epoch": 3}])
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_weights_can_be_read_by_whom_other_files_can(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        save_weights(tmp_path / "encoder.safetensors", {"x": torch.ones(1)}, {})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "encoder.safetensors").stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: state,
+        lambda state: {"state_dict": state, "epoch": 3},
+        lambda state: {"state_dict": state, "ema": {"w": torch.zeros(2)}},
+        lambda state: {"model": state, "epoch": 3, "optimizer": {"param_groups": [{"lr": 1}], "state": {}}},
+        lambda state: {"model_state_dict": state, "loss": torch.ones(1)},
+        lambda state: {"net": state},
+    ],
+)
 def test_bare_and_wrapped_state_dicts_are_read(tmp_path, wrap):
     torch.save(wrap({"w": torch.ones(2)}), tmp_path / "w.pth")
     assert torch.equal(load_weights(tmp_path / "w.pth")["w"], torch.ones(2))
@@ -85,6 +106,16 @@ def plant_malicious_pickle(path):
         ("w.pt", plant_malicious_pickle, "holds Python objects"),
         ("w.pt", lambda path: torch.save({"w": 1}, path), "a state_dict"),
         ("w.pt", lambda path: torch.save([torch.ones(1)], path), "a state_dict"),
+        ("w.pt", lambda path: torch.save({}, path), "holds a dict without names"),
+        ("w.pt", lambda path: torch.save({"w": torch.ones(1), "x" * 99: 3}, path), r"a dict with w, x{60};"),
+        (
+            "w.pt",
+            lambda path: torch.save({"a": {"w": torch.ones(1)}, "b": {"w": torch.ones(1)}, "c": 1}, path),
+            "holds several: a, b; save the bare",
+        ),
+        ("w.pt", lambda path: torch.save(dict.fromkeys("abcdefg", 1), path), "with a, b, c, d, e and 2 more"),
+        ("w.pt", lambda path: torch.save({"w": torch.ones(1).to_sparse()}, path), "w: sparse"),
+        ("w.pt", lambda path: torch.save({"w": torch.ones(1, device="meta")}, path), "w: .*device meta"),
         ("w.onnx", lambda path: path.write_bytes(b"x"), "not '.onnx'"),
         ("w.safetensors", lambda path: path.write_bytes(b"x"), "can't be read"),
         ("w.safetensors", lambda path: None, "no such weights file"),

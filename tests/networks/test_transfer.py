@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 from torch import Tensor
@@ -44,7 +46,9 @@ def assert_unchanged(network: Backbone, before: dict[str, Tensor]) -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "backbone.", "module._orig_mod.backbone."])
+@pytest.mark.parametrize(
+    "prefix", ["", "module.", "backbone.", "module._orig_mod.backbone.", "net.", "module.net."]
+)
 def test_a_whole_networks_weights_give_their_encoder(prefix):
     source, target = build(1), build(2, out_channels=3)
     before = states(target)
@@ -128,14 +132,48 @@ def test_a_grid_tells_apart_patches_with_as_many_tokens():
 
 def test_a_source_grid_that_cannot_be_guessed_is_asked_for():
     source, target = build(1, patch_size=(32, 32, 48)), build(2)
-    with pytest.raises(WeightsError, match=r"12 tokens .* form no cube.*grid as position_grid"):
+    with pytest.raises(
+        WeightsError, match=r"12 tokens .* form no cube.*set network\.patch_size.*spatial_shape"
+    ):
         load_encoder(target, source.state_dict())
     assert load_encoder(target, source.state_dict(), position_grid=(2, 2, 3)).interpolated == (POSITIONS,)
 
 
-def test_a_grid_that_does_not_hold_the_tokens_is_refused():
-    with pytest.raises(WeightsError, match=r"position_grid \(2, 2, 3\) does not hold the 8 tokens"):
-        load_encoder(build(2), build(1).state_dict(), position_grid=(2, 2, 3))
+@pytest.mark.parametrize("grid", [(2, 2, 3), (-2, -2, 2)])
+def test_a_grid_that_does_not_hold_the_tokens_is_refused(grid):
+    with pytest.raises(WeightsError, match=rf"grid {re.escape(str(grid))} does not hold the 8 tokens"):
+        load_encoder(build(2), build(1).state_dict(), position_grid=grid)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_floating_point_numbers_of_other_sizes_are_taken(dtype):
+    source, target = build(1), build(2)
+    load_encoder(target, {name: tensor.to(dtype) for name, tensor in source.state_dict().items()})
+    for name, tensor in target.encoder_state_dict().items():
+        assert torch.equal(tensor, source.state_dict()[name].to(dtype).float()), name
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64, torch.float8_e4m3fn])
+def test_numbers_of_other_kinds_are_refused(dtype):
+    source, target = build(1).state_dict(), build(2, patch_size=(48, 32, 32))
+    before = states(target)
+    with pytest.raises(WeightsError, match=rf"72 of the encoder's tensors .* \({dtype}\).* as float32"):
+        load_encoder(target, {name: tensor.to(dtype) for name, tensor in source.items()})
+    assert_unchanged(target, before)
+    decoder = {name: tensor.to(dtype) for name, tensor in source.items() if not target.is_encoder_key(name)}
+    load_encoder(target, source | decoder)
+
+
+def test_tensors_of_one_name_are_refused():
+    source = build(1).state_dict()
+    with pytest.raises(WeightsError, match=r"two tensors .*'vit\.norm\.bias', one of them as 'module\.vit"):
+        load_encoder(build(2), source | {"module.vit.norm.bias": torch.zeros(48)})
+
+
+def test_a_part_of_the_encoder_is_no_prefix():
+    source = {name: tensor for name, tensor in build(1).state_dict().items() if name.startswith("vit.")}
+    report = load_encoder(build(2), source)
+    assert set(report.loaded) == set(source)
 
 
 def test_interpolation_keeps_constants_and_follows_a_gradient_along_each_axis():

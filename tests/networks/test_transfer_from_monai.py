@@ -141,6 +141,20 @@ def test_a_perceptron_of_other_channels_is_refused() -> None:
         load_encoder(ours(channels=1), their_unetr(channels=2, proj_type="perceptron").state_dict())
 
 
+def test_a_vit_that_is_there_twice_is_refused() -> None:
+    state = their_vit(nets.ViT).state_dict()
+    with pytest.raises(WeightsError, match=r"two tensors of the weights are 'vit\.norm\.bias'"):
+        load_encoder(ours(layers=4), {"vit.norm.bias": torch.zeros(48), **state})
+
+
+def test_an_embedding_of_both_kinds_is_refused() -> None:
+    state = their_unetr(proj_type="perceptron").state_dict() | {
+        "vit.patch_embedding.patch_embeddings.weight": torch.zeros(48, 1, 16, 16, 16)
+    }
+    with pytest.raises(WeightsError, match=r"2 not in this network.*patch_embeddings\.1\.bias"):
+        load_encoder(ours(), state)
+
+
 def test_weights_of_another_architecture_are_refused() -> None:
     with pytest.raises(WeightsError, match="do not fit this encoder"):
         load_encoder(ours(), nets.UNet(3, 1, 2, (4, 8), (2,)).state_dict())

@@ -1,4 +1,5 @@
 from mixcl_auto.io.files import write_text
+from mixcl_auto.io.scores import read_scores, write_scores
 from mixcl_auto.reporting.case_choice import choose_cases, choose_worst_per_organ
 from mixcl_auto.reporting.grid import collect_grid
 
@@ -77,6 +78,30 @@ def test_the_worst_case_of_each_organ_is_the_pre_trained_arms_lowest_dice(make_l
         "liver": ("b", "mixcl", 0),
         "spleen": ("b", "mixcl", 1),
     }
+
+
+def test_of_two_missed_organs_the_larger_one_is_shown(make_lab):
+    lab = make_lab(fractions=(1.0,), folds=(0,))
+    folders = [lab.finetune(init, 1.0, 0, 0.0) for init in ("scratch", "mixcl")]
+    for folder in folders:
+        with_files(folder)
+        sizes = {"a": 10, "b": 99}
+        scores = [
+            score.model_copy(update={"reference_voxels": sizes[score.case]})
+            for score in read_scores(folder.scores)
+        ]
+        write_scores(folder.scores, scores)
+    assert {organ: case for organ, (case, _) in worst(lab).items()} == {"liver": "b", "spleen": "b"}
+
+
+def test_of_many_organs_the_worst_are_shown_and_the_reason_names_the_arm(make_lab):
+    lab = make_lab(fractions=(1.0,), folds=(0,))
+    dice = {case: {"liver": 0.5, "spleen": 0.2} for case in ("a", "b")}
+    for init in ("scratch", "mixcl"):
+        with_files(lab.finetune(init, 1.0, 0, dice))
+    grid = collect_grid(lab.workspace, lab.plan, "plan")
+    (choice,) = choose_worst_per_organ(grid, "Target_1", most=1)
+    assert choice.reason == "lowest Dice of spleen by mixcl"
 
 
 def test_an_organ_in_no_case_has_no_worst_one(make_lab):

@@ -1,6 +1,8 @@
 import pytest
 
 from mixcl_auto.metrics.averaging import Interval
+from mixcl_auto.reporting.arms import Difference, fold_interval
+from mixcl_auto.reporting.findings import findings_markdown, multiplicity_note
 from mixcl_auto.reporting.grid import collect_grid
 from mixcl_auto.reporting.headline import headline, outcome_of
 
@@ -146,4 +148,98 @@ def test_the_farthest_of_several_controls_counts(make_lab):
     ],
 )
 def test_the_ends_of_an_interval_are_inside(interval, outcome):
-    assert outcome_of(interval) == outcome
+    assert outcome_of(Difference(3, 3, 0.1, interval)) == outcome
+
+
+@pytest.fixture
+def seeded_lab(make_lab):
+    return make_lab(fractions=(0.05,), folds=(0, 1), seeds=(0, 1, 2), inits=("scratch", "mixcl"))
+
+
+def fill_seeds(lab, gains):
+    """Gains of mixcl, a row of seeds per fold."""
+    for fold, row in enumerate(gains):
+        for seed, gain in enumerate(row):
+            lab.finetune("scratch", 0.05, fold, 0.3, seed=seed)
+            lab.finetune("mixcl", 0.05, fold, 0.3 + gain, seed=seed)
+    return lab
+
+
+def test_seeds_that_agree_are_no_gain_where_their_folds_do_not(seeded_lab):
+    (verdict,) = verdicts(fill_seeds(seeded_lab, [[0.10, 0.11, 0.12], [0.04, 0.05, 0.06]]))
+    # runs: mean 0.08, low end 0.044; fold means 0.11 and 0.05: half = 12.7062 x 0.03 = 0.381
+    assert verdict.interval.low == pytest.approx(0.0443, abs=1e-4)
+    assert verdict.outcome == "no difference shown"
+    assert verdict.sentence.endswith(
+        "over 6 runs): no difference is shown. The seeds of a fold agree but the folds do not: over their "
+        "means the interval is -0.301 to +0.461."
+    )
+    assert verdict.caution == ""
+
+
+def test_a_gain_over_runs_and_over_folds_is_a_gain(seeded_lab):
+    (verdict,) = verdicts(fill_seeds(seeded_lab, [[0.10, 0.11, 0.12], [0.10, 0.111, 0.12]]))
+    assert verdict.outcome == "higher"
+    assert verdict.sentence.endswith("over 6 runs): a gain.")
+
+
+def test_folds_are_not_mentioned_where_the_runs_show_no_difference(seeded_lab):
+    (verdict,) = verdicts(fill_seeds(seeded_lab, [[0.10, -0.11, 0.12], [0.10, -0.11, -0.12]]))
+    assert verdict.sentence.endswith("over 6 runs): no difference is shown.")
+
+
+def test_the_folds_of_a_control_count_in_the_caution_too(make_lab):
+    lab = make_lab(fractions=(0.05,), folds=(0, 1), seeds=(0, 1, 2), inits=("scratch", "scratch-2", "mixcl"))
+    fill_seeds(lab, [[0.10, 0.11, 0.12], [0.10, 0.111, 0.12]])
+    for fold, gain in enumerate((0.02, -0.02)):
+        for seed in (0, 1, 2):
+            lab.finetune("scratch-2", 0.05, fold, 0.3 + gain, seed=seed)
+    # control: over runs 0 +- 0.023, over fold means 0 +- 12.7062 x 0.02
+    assert verdicts(lab)[0].caution == (
+        "The gain is not larger than what other random weights alone may do: the interval of scratch-2 minus "
+        "scratch over fold means reaches 0.254 from 0."
+    )
+
+
+def test_seeds_of_one_fold_have_no_interval_over_folds():
+    assert fold_interval({(0, 0): 0.1, (0, 1): 0.12}) is None
+    assert fold_interval({(0, 0): 0.1, (1, 0): 0.12}) is None
+
+
+def test_runs_that_found_nothing_are_no_equal_arms(full_lab):
+    zeros = [0.0, 0.0, 0.0]
+    fill(full_lab, scratch=zeros, scratch_2=zeros, supervised=zeros, mixcl=[0.3, 0.31, 0.32])
+    mixcl, supervised, _, control = verdicts(full_lab)
+    assert (supervised.outcome, supervised.interval, supervised.difference) == ("nothing found", None, 0.0)
+    assert supervised.sentence == (
+        "Target_1, 5 % of the labels: supervised and scratch: neither arm found any organ in 3 runs: the "
+        "runs are too short or failed."
+    )
+    assert (control.outcome, control.caution) == ("nothing found", "")
+    # A control that is 0 throughout is no missing one.
+    assert (mixcl.outcome, mixcl.caution) == ("higher", "")
+
+
+def test_arms_that_find_the_same_are_not_called_empty(lab):
+    (verdict,) = verdicts(fill(lab, scratch=[0.0, 0.0, 0.1], mixcl=[0.0, 0.0, 0.1]))
+    assert verdict.outcome == "no difference shown"
+
+
+def test_findings_say_how_many_chance_makes(full_lab):
+    fill(full_lab, scratch=[0.5, 0.4], scratch_2=[0.5, 0.4], supervised=[0.6, 0.5], mixcl=[0.7])
+    found = verdicts(full_lab)
+    assert len(found) == 4
+    # mixcl has one run, and so no interval in either of its comparisons
+    assert multiplicity_note(found) == (
+        "2 comparisons, each at 95 %: about 0.1 come out as a gain or a loss by chance alone."
+    )
+    assert findings_markdown(found).endswith(f"\n\n{multiplicity_note(found)}\n")
+    assert multiplicity_note(found[:2]) == ""
+
+
+def test_names_are_no_markup_in_the_findings(make_lab):
+    lab = make_lab(fractions=(0.05,), inits=("scratch", "a*b*<i>"))
+    fill(lab, scratch=[0.5, 0.4])
+    for fold in (0, 1):
+        lab.finetune("a*b*<i>", 0.05, fold, 0.6)
+    assert r"a\*b\*\<i> is" in findings_markdown(verdicts(lab))

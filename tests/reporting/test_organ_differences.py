@@ -148,7 +148,7 @@ def test_the_table_marks_what_ignores_training_noise(make_lab):
     ]
     assert table.columns[4:] == (
         *("Over runs", "95 % interval", "Runs"),
-        *("Cases alone: 95 % interval", "p", "p (Holm)", "Cases (patients)"),
+        *("Cases alone: mean (95 % interval)", "p", "p (Holm)", "Cases (patients)"),
     )
     liver, spleen = table.rows[:2]
     # 0.4 + 0.01 x 0.4 x the mean of 0, ..., 5
@@ -156,10 +156,35 @@ def test_the_table_marks_what_ignores_training_noise(make_lab):
     assert liver[8:] == ("0.031", "0.062", "6 (6)")
     assert spleen[4:] == (
         *("+0.000", "+0.000 to +0.000", "2/2"),
-        *("+0.000 to +0.000", "1.000", "1.000", "6 (6)"),
+        *("+0.000 (+0.000 to +0.000)", "1.000", "1.000", "6 (6)"),
     )
     assert "Cases alone ignore training noise" in table.note
-    first = next(csv.DictReader(io.StringIO(table.to_csv())))
+    first, _, surface, _, distance, *_ = csv.DictReader(io.StringIO(table.to_csv()))
+    assert [row["figure"] for row in (first, surface, distance)] == ["dice", "surface_dice", "hd95_mm"]
+    assert float(distance["over_runs_difference"]) == pytest.approx(-4.1)
     assert float(first["cases_alone_p_holm"]) == pytest.approx(4 / 2**6)
     assert float(first["over_runs_difference"]) == pytest.approx(0.41)
     assert (first["cases"], first["patients"], first["cases_unpaired"]) == ("6", "6", "0")
+
+
+def test_an_organ_that_neither_arm_found_has_no_interval_and_no_p(lab):
+    for fold in (0, 1):
+        lab.finetune("scratch", 1.0, fold, cases([0.1 * k for k in range(1, 8)], 7 * [0.0]))
+        lab.finetune("mixcl", 1.0, fold, cases([0.11 * k for k in range(1, 8)], 7 * [0.0]))
+    liver, spleen = compare(lab).values()
+    assert (spleen.mean, spleen.pairs, spleen.cases) == (0.0, 2, 7)
+    assert (spleen.interval, spleen.case_interval, spleen.p_value, spleen.p_holm) == (None,) * 4
+    # What could be tested counts in the correction, found or not.
+    assert liver.p_holm == pytest.approx(2 * liver.p_value)
+    assert compare(lab, figure="hd95_mm")["spleen"].interval is None
+    table = organ_difference_table(collect_grid(lab.workspace, lab.plan, "plan"))
+    assert table.rows[1][3:] == ("spleen", "+0.000", "-", "2/2", "-", "-", "-", "7 (7)")
+
+
+def test_the_table_counts_unpaired_cases_and_shows_the_mean_over_few(lab):
+    for fold in (0, 1):
+        lab.finetune("scratch", 1.0, fold, cases([0.6, None], [0.5, 0.5]))
+        lab.finetune("mixcl", 1.0, fold, cases([0.7, 0.0], [0.5, 0.5]))
+    liver, spleen = organ_difference_table(collect_grid(lab.workspace, lab.plan, "plan")).rows
+    assert (liver[7], liver[-1]) == ("+0.100", "1 (1), 1 unpaired")
+    assert spleen[-1] == "2 (2)"

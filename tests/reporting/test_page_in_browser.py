@@ -32,6 +32,17 @@ PIXELS = """
   return {coloured, sum, width: canvas.width, height: canvas.height};
 })()
 """
+MIDDLE = """
+(() => { const canvas = document.querySelectorAll("#viewer canvas")[%d];
+  const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  let places = 0, count = 0;
+  for (let i = 0; i < data.length; i += 4) {
+    const rgb = [data[i], data[i + 1], data[i + 2]];
+    if (Math.max(...rgb) - Math.min(...rgb) > 8) { places += (i / 4) %% canvas.width; count++; }
+  }
+  return places / count / canvas.width;
+})()
+"""
 CHANGE = """
 (() => { const control = document.querySelector('[data-part="%s"]');
   control.value = "%s"; control.dispatchEvent(new Event("%s")); })()
@@ -116,6 +127,26 @@ def test_the_viewer_scrolls_zooms_and_shows_errors_and_organs(page):
     assert browser.run(PIXELS % 0)["coloured"] == 0
 
 
+def test_the_patients_right_is_on_the_left(page):
+    """The liver of the phantom lies at low x, the patient's left, so on the right of the picture."""
+    browser, _ = page
+    browser.run('document.querySelectorAll("#viewer .legend input")[1].click()')
+    assert browser.run('document.querySelector("#viewer canvas").dataset.sides') == "RL"
+    assert browser.run(MIDDLE % 0) > 0.55
+    browser.run('document.querySelectorAll("#viewer .legend input").forEach((box) => box.click())')
+    assert browser.run(MIDDLE % 0) < 0.4
+    browser.run(CHANGE % ("plane", "sagittal", "input"))
+    assert browser.run('document.querySelector("#viewer canvas").dataset.sides') == "AP"
+
+
+def test_errors_of_hidden_organs_are_hidden(page):
+    browser, _ = page
+    browser.run("document.querySelector('[data-part=\"errors\"]').click()")
+    assert browser.run(PIXELS % 2)["coloured"] > 0
+    browser.run('document.querySelectorAll("#viewer .legend input").forEach((box) => box.click())')
+    assert browser.run(PIXELS % 2)["coloured"] == 0
+
+
 def test_the_viewer_follows_keys_clicks_and_the_choice_of_a_case(page):
     browser, _ = page
     columns, rows, slices = browser.run(SIZE)
@@ -174,3 +205,7 @@ def test_print_has_the_folded_parts_and_no_controls(page):
     browser.call("Emulation.setEmulatedMedia", media="print")
     assert browser.run('getComputedStyle(document.getElementById("viewer")).display') == "none"
     assert browser.run('getComputedStyle(document.querySelector("nav")).display') == "none"
+    printed = browser.run("document.body.innerText")
+    assert "The worst case of each organ" in printed
+    assert "Decisions of the planner" in printed
+    assert "The whole plan" not in printed

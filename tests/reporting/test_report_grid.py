@@ -1,9 +1,12 @@
 import pytest
 
+from mixcl_auto.io.files import write_text
 from mixcl_auto.io.plans import write_split
+from mixcl_auto.records.failure import Failure
 from mixcl_auto.records.split import DatasetSplit, Fold
 from mixcl_auto.reporting.grid import RunKey, collect_grid
-from mixcl_auto.reporting.overview import missing_rows
+from mixcl_auto.reporting.overview import missing_rows, shortfall
+from mixcl_auto.workflows.report import report_shortfall
 
 
 def collect(lab):
@@ -109,3 +112,56 @@ def test_a_target_may_have_shares_of_labels_of_its_own(make_lab):
     grid = collect(make_lab(folds=(0,), inits=("scratch",), target_fractions={"Target_1": (0.5,)}))
     assert grid.expected == (RunKey("Target_1", "scratch", 0.5, 0, 0),)
     assert grid.fractions("Target_1") == (0.5,)
+
+
+def note_failure(folder, message):
+    failure = Failure(attempts=2, host="here", at="2026-01-01T00:00:00+00:00", message=message)
+    write_text(folder.failure, failure.to_json())
+
+
+def test_a_run_that_was_given_up_is_shown_as_failed_with_the_first_line_of_its_error(make_lab):
+    lab = make_lab(fractions=(1.0,), folds=(0, 1), inits=("scratch",))
+    folder = lab.finetune("scratch", 1.0, 0, 0.5, status="running", scored=False)
+    note_failure(folder, "code 1; the end of its log:\nno memory")
+    note_failure(lab.workspace.finetune("plan", "Target_1", "scratch", 1.0, 1, 0), "no such cache")
+    assert missing_rows(collect(lab)) == [
+        ("Target_1", "scratch", "100%", "0", "failed: code 1; see its log"),
+        ("Target_1", "scratch", "100%", "1", "failed: no such cache"),
+    ]
+
+
+def test_scores_outlive_the_note_of_a_failure(make_lab):
+    lab = make_lab(fractions=(1.0,), folds=(0,), inits=("scratch",))
+    note_failure(lab.finetune("scratch", 1.0, 0, 0.5), "out of memory")
+    assert missing_rows(collect(lab)) == []
+
+
+def test_a_run_whose_record_is_malformed_is_unreadable_rather_than_not_started(make_lab):
+    lab = make_lab(fractions=(1.0,), folds=(0, 1), inits=("scratch",))
+    lab.finetune("scratch", 1.0, 0, 0.5).run.write_text("{}")
+    grid = collect(lab)
+    assert missing_rows(grid) == [
+        ("Target_1", "scratch", "100%", "0", "unreadable"),
+        ("Target_1", "scratch", "100%", "1", "not started"),
+    ]
+    said = "2 of 2 expected runs are missing, 1 file unreadable: see the page"
+    assert shortfall(grid) == said
+    write_text(lab.workspace.plan("plan"), lab.plan.to_json())
+    assert report_shortfall(lab.workspace.root, plan="plan") == said
+
+
+def test_a_complete_grid_lacks_nothing(make_lab):
+    lab = make_lab(fractions=(1.0,), folds=(0,), inits=("scratch",))
+    lab.finetune("scratch", 1.0, 0, 0.5)
+    assert shortfall(collect(lab)) == ""
+    lab.finetune("other", 1.0, 0, 0.5).scores.write_text("?")
+    lab.finetune("another", 1.0, 0, 0.5).scores.write_text("?")
+    assert shortfall(collect(lab)) == "2 files unreadable: see the page"
+
+
+def test_runs_are_grouped_once_and_whoever_changes_an_arm_changes_no_other(unfinished_lab):
+    grid = collect(unfinished_lab)
+    assert list(grid.arm("Target_1", "scratch", 0.05)) == [(0, 0), (1, 0), (2, 0)]
+    grid.arm("Target_1", "scratch", 0.05).clear()
+    assert len(grid.arm("Target_1", "scratch", 0.05)) == 3
+    assert grid.arm("Target_1", "nobody", 0.05) == {}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mixcl_auto.io.images import write_image, write_labels
+from mixcl_auto.io.scores import read_scores, write_scores
 from mixcl_auto.records.case import Geometry
 from mixcl_auto.reporting.report import write_report
 
@@ -227,6 +228,42 @@ def test_the_findings_come_before_the_tables_and_are_a_file_too(unfinished_lab):
     sentence = "Target_1, 5 % of the labels: mixcl is 0.070 Dice above scratch (95 % interval"
     assert page.text.index(sentence) < page.text.index("Table 1")
     assert sentence in folder.findings.read_text(encoding="utf-8")
+
+
+def test_dollar_signs_in_an_organs_name_are_no_formula(make_lab):
+    lab = make_lab(fractions=(1.0,), folds=(0,))
+    odd = "$\\frac{$ & <x>"
+    for init in ("scratch", "mixcl"):
+        folder = lab.finetune(init, 1.0, 0, 0.5)
+        scores = read_scores(folder.scores)
+        write_scores(
+            folder.scores,
+            [s.model_copy(update={"organ": odd}) if s.organ == "liver" else s for s in scores],
+        )
+    folder, page = report(lab)
+    assert odd in page.text
+    assert folder.figure("organs_Target_1.svg").is_file()
+
+
+def test_an_initialisation_that_begins_with_an_underscore_has_its_place_in_the_legend(make_lab):
+    lab = make_lab(fractions=(1.0,), folds=(0,), inits=("scratch", "_mine"))
+    for init in ("scratch", "_mine"):
+        lab.finetune(init, 1.0, 0, 0.5)
+    folder, _ = report(lab)
+    assert "<!--  _mine -->" in folder.figure("label_efficiency_Target_1.svg").read_text()
+
+
+def test_figures_of_an_earlier_report_do_not_stay(unfinished_lab):
+    folder, _ = report(unfinished_lab)
+    assert folder.figure("findings_Target_1.svg").is_file()
+    folder.figure("mine.svg").write_text("<svg/>")
+    for run in unfinished_lab.workspace.finetune_runs("plan"):
+        if "mixcl" in run.path.parts:
+            run.scores.unlink(missing_ok=True)
+    report(unfinished_lab)
+    assert not folder.figure("findings_Target_1.svg").exists()
+    assert folder.figure("label_efficiency_Target_1.svg").is_file()
+    assert folder.figure("mine.svg").is_file()
 
 
 def test_without_two_arms_nothing_is_found(make_lab):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from mixcl_auto.io.workspace import ReportFolder
 from mixcl_auto.metrics.averaging import Interval, Spread
 from mixcl_auto.reporting.table_formats import (
@@ -60,3 +62,16 @@ def test_texts_of_spreads_intervals_and_p():
     assert [p_text(p) for p in (1.0, 0.0314, 0.001, 0.0009, None)] == [
         *("1.000", "0.031", "0.001", "<0.001", "-"),
     ]
+
+
+def test_names_in_markdown_are_no_markup_and_figures_stay():
+    table = replace(
+        TABLE,
+        columns=("Target", "Pct.", "Ours: *a*"),
+        rows=(("`x` <b>*y* HN_Organs_1", "5%", "<0.001"), (r"a\*b", "5%", "1")),
+    )
+    text = table.to_markdown()
+    assert r"| \`x\` \<b>\*y\* HN_Organs_1 |" in text
+    assert r"Ours: \*a\* |" in text
+    assert "| <0.001" in " ".join(text.split())
+    assert r"| a\\\*b" in text

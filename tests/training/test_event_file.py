@@ -1,6 +1,7 @@
 import csv
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,56 @@ def test_run_that_does_not_train_gets_events_from_its_log(tmp_path: Path) -> Non
     with recording_events(None, folder, wanted=True):
         pass
     assert read_points(folder.events) == logged_points(folder.log)
+
+
+def event_files(folder: RunFolder) -> list[str]:
+    return sorted(file.name for file in folder.events.iterdir() if file.stat().st_size)
+
+
+def test_events_that_end_as_the_log_are_left_alone(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    write_log(folder, *ROWS)
+    with recording_events(None, folder, wanted=True):
+        pass
+    before = event_files(folder)
+    with recording_events(None, folder, wanted=True):
+        pass
+    assert event_files(folder) == before
+    assert len(list(folder.events.iterdir())) == 1
+
+
+@pytest.mark.parametrize("others", [ROWS[:1], (ROWS[0], {"step": 2, "loss": 0.5, "share": 0.75}), ()])
+def test_events_of_another_log_are_written_anew(
+    tmp_path: Path, others: tuple[dict[str, float | None], ...]
+) -> None:
+    folder = RunFolder(tmp_path)
+    write_log(folder, *others)
+    EventFile(folder.log, folder.events).close()
+    folder.log.unlink(missing_ok=True)
+    write_log(folder, *ROWS)
+    with recording_events(None, folder, wanted=True):
+        pass
+    assert read_points(folder.events) == logged_points(folder.log)
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-3], lambda data: b"rubbish" * 9])
+def test_damaged_events_are_written_anew(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    folder = RunFolder(tmp_path)
+    write_log(folder, *ROWS)
+    EventFile(folder.log, folder.events).close()
+    (written,) = folder.events.iterdir()
+    written.write_bytes(damage(written.read_bytes()))
+    with recording_events(None, folder, wanted=True):
+        pass
+    assert read_points(folder.events) == logged_points(folder.log)
+
+
+def test_an_empty_log_does_no_harm(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.log.touch()
+    with recording_events(None, folder, wanted=True):
+        pass
+    assert read_points(folder.events) == {}
 
 
 def test_nothing_is_written_where_nobody_wants_it(tmp_path: Path) -> None:

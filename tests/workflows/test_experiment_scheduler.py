@@ -10,9 +10,10 @@ from mixcl_auto.engines.command import CommandError
 from mixcl_auto.engines.engine import Outcome, Resources, Task
 from mixcl_auto.errors import RunError
 from mixcl_auto.io.run_lock import Holder
+from mixcl_auto.io.runs import read_failure
 from mixcl_auto.workflows import experiment_status
 from mixcl_auto.workflows.experiment_scheduler import Scheduler
-from mixcl_auto.workflows.experiment_status import Entry, Overview, read_failure
+from mixcl_auto.workflows.experiment_status import Entry, Overview
 from mixcl_auto.workflows.experiment_units import GridUnit
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ import torch
 
 import mixcl_auto
 from mixcl_auto.errors import RunError
+from mixcl_auto.exporting.config import Kind
+from mixcl_auto.exporting.onnx_file import OPSET
 from mixcl_auto.inference.predictor import load_predictor
 from mixcl_auto.io.checkpoints import load_weights, save_weights, weights_metadata
 from mixcl_auto.io.files import file_sha256
@@ -76,12 +79,30 @@ def export(kind: str, output: Path, workspace: Workspace) -> list[Path]:
     return mixcl_auto.export(kind, output, workspace, fraction=0.25)
 
 
-def monai_bundle(bundle: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """MONAI's command in the bundle's folder, with mixcl_auto out of reach."""
-    configs = ["--config_file", "configs/inference.json", "--meta_file", "configs/metadata.json"]
+@pytest.fixture(scope="module")
+def exported(deep: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
+    """The files of every kind, in the folders that the page names."""
+    place = tmp_path_factory.mktemp("exported")
+    return {kind: export(kind, place / f"my_{kind}", deep) for kind in get_args(Kind)}
+
+
+@pytest.fixture(scope="module")
+def bundle(shallow: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shared") / "bundle"
+    export("bundle", folder, shallow)
+    return folder
+
+
+def monai_bundle(
+    bundle: Path, *arguments: str, place: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """MONAI's command in a folder (absent: the bundle's), with mixcl_auto out of reach."""
+    configs = bundle / "configs"
+    options = {"config_file": configs / "inference.json", "meta_file": configs / "metadata.json"}
+    words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_US, *arguments, *configs],
-        cwd=bundle,
+        [sys.executable, "-c", WITHOUT_US, *arguments, *words],
+        cwd=place or bundle,
         capture_output=True,
         text=True,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
@@ -91,10 +112,10 @@ def monai_bundle(bundle: Path, *arguments: str) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.slow
-def test_the_pages_examples_run(deep: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for kind in ("encoder", "segmenter", "onnx"):
-        export(kind, Path(f"my_{kind}"), deep)
+def test_the_pages_examples_run(
+    deep: Workspace, exported: dict[str, list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(exported["onnx"][0].parents[1])
     blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(), flags=re.DOTALL)
     assert len(blocks) == 4
     names: dict[str, object] = {}
@@ -106,9 +127,12 @@ def test_the_pages_examples_run(deep: Workspace, tmp_path: Path, monkeypatch: py
     assert names["logits"].shape == (1, 4, 32, 16, 16)
 
 
-def test_config_says_what_the_weights_are_and_names_no_case(deep: Workspace, tmp_path: Path) -> None:
-    for kind in ("encoder", "segmenter"):
-        weights, config = export(kind, tmp_path / kind, deep)
+@pytest.mark.slow
+def test_config_says_what_the_weights_are_and_names_no_case(
+    deep: Workspace, exported: dict[str, list[Path]]
+) -> None:
+    for kind in ("encoder", "onnx", "segmenter"):
+        weights, config = exported[kind]
         document = json.loads(config.read_text())
         assert document["weights"] == {"file": weights.name, "sha256": file_sha256(weights)}
         for case in read_plan(deep.plan("plan")).dataset("Target_Abdomen").cases:
@@ -139,22 +163,22 @@ def test_encoder_is_the_pretrainings_file_byte_by_byte(deep: Workspace, tmp_path
 
 
 @pytest.mark.slow
-def test_bundle_passes_monais_verification(deep: Workspace, tmp_path: Path) -> None:
-    export("bundle", tmp_path, deep)
-    done = monai_bundle(tmp_path, "verify_net_in_out", "--net_id", "network_def")
+def test_bundle_passes_monais_verification(exported: dict[str, list[Path]]) -> None:
+    bundle = exported["bundle"][0].parents[1]
+    done = monai_bundle(bundle, "verify_net_in_out", "--net_id", "network_def")
     assert "verified with no error" in done.stdout + done.stderr
 
 
 @pytest.mark.slow
-def test_bundle_gives_the_labels_of_predict(shallow: Workspace, tmp_path: Path) -> None:
-    """Two scans of other orientations, with a model that marks every organ somewhere."""
-    export("bundle", tmp_path / "bundle", shallow)
+def test_bundle_gives_the_labels_of_predict(shallow: Workspace, bundle: Path, tmp_path: Path) -> None:
+    """Two scans of other orientations, with a model that marks every organ somewhere; run from elsewhere."""
     images = sorted((shallow.raw_data / "Target_Abdomen" / "imagesTr").iterdir())[:2]
     (tmp_path / "scans").mkdir()
     for image in images:
         shutil.copy(image, tmp_path / "scans" / image.name.replace("_0000", ""))
-    folders = {"--dataset_dir": tmp_path / "scans", "--output_dir": tmp_path / "labels"}
-    monai_bundle(tmp_path / "bundle", "run", *(str(word) for pair in folders.items() for word in pair))
+    folders = {"dataset_dir": tmp_path / "scans", "output_dir": tmp_path / "labels", "bundle_root": bundle}
+    words = [str(word) for name, value in folders.items() for word in (f"--{name}", value)]
+    monai_bundle(bundle, "run", *words, place=Path("/"))
     expected = mixcl_auto.predict(
         tmp_path / "scans", tmp_path / "expected", shallow, fraction=0.25, device="cpu"
     )
@@ -164,6 +188,55 @@ def test_bundle_gives_the_labels_of_predict(shallow: Workspace, tmp_path: Path) 
         np.testing.assert_array_equal(found.array, wanted.array)
         assert found.geometry.orientation == wanted.geometry.orientation
         assert list(np.unique(wanted.array)) == [0, 1, 2, 3]
+
+
+@pytest.mark.slow
+def test_no_file_names_a_place_of_this_machine(deep: Workspace, exported: dict[str, list[Path]]) -> None:
+    assert exported.keys() == set(get_args(Kind))
+    for path in (path for written in exported.values() for path in written):
+        data = path.read_bytes()
+        for place in (sys.prefix, str(DOCS.parents[1]), str(deep.root), str(path.parents[1])):
+            assert place.encode() not in data, (path, place)
+
+
+@pytest.mark.slow
+def test_onnx_says_how_it_was_made(exported: dict[str, list[Path]]) -> None:
+    _, config = exported["onnx"]
+    made = json.loads(config.read_text())["onnx"]
+    assert (made["opset"], made["torch"]) == (OPSET, torch.__version__)
+    assert made["onnx"]
+    assert made["onnxruntime"]
+    assert 0 < made["largest_difference"] < 1e-4
+
+
+@pytest.mark.parametrize("kind", ["encoder", "segmenter", "bundle"])
+def test_files_are_the_same_again_in_another_process(
+    shallow: Workspace, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = export(kind, tmp_path / "first", shallow)
+    monkeypatch.setattr(os, "getpid", lambda: 1)  # part of temporary names
+    second = export(kind, tmp_path / "second", shallow)
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes(), one
+
+
+def test_another_kind_is_not_written_over(shallow: Workspace, tmp_path: Path) -> None:
+    export("segmenter", tmp_path, shallow)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for kind in ("encoder", "bundle"):
+        with pytest.raises(RunError, match=f"of segmenter, which --force does not replace by {kind}"):
+            mixcl_auto.export(kind, tmp_path, shallow, fraction=0.25, force=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_runs_own_folder_is_not_written_to(shallow: Workspace) -> None:
+    folder = run_of(shallow)
+    before = folder.weights.read_bytes()
+    for output in (folder.path, shallow.raw_data / "Exported"):
+        with pytest.raises(RunError, match="the workspace's own files"):
+            mixcl_auto.export("segmenter", output, shallow, fraction=0.25, force=True)
+    assert folder.weights.read_bytes() == before
+    assert not (folder.path / "config.json").exists()
 
 
 @pytest.mark.parametrize("kind", ["encoder", "segmenter", "bundle"])

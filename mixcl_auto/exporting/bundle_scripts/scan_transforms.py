@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import nibabel
@@ -12,6 +13,7 @@ from monai.transforms.spatial.array import Orientation
 from monai.transforms.transform import MapTransform
 from numpy.typing import NDArray
 
+from mixcl_auto.exporting.bundle_scripts.scan_files import check_placement
 from mixcl_auto.transforms.intensity import to_unit_range
 from mixcl_auto.transforms.label_upsampling import upsample_argmax
 from mixcl_auto.transforms.standardise import standardise_image
@@ -41,13 +43,18 @@ class Standardised(MapTransform):
         self.intensity_step = intensity_step
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Replace each scan (1, X, Y, Z)."""
+        """Replace each scan (1, X, Y, Z).
+
+        Raises:
+            DataError: if its file does not say, or not in one way, where its voxels lie.
+        """
         result = dict(data)
         for key in self.key_iterator(result):
             result[key] = self._standardise(result[key])
         return result
 
     def _standardise(self, scan: MetaTensor) -> MetaTensor:
+        check_placement(Path(str(scan.meta["filename_or_obj"])))
         stated_mm = [float(side) for side in np.asarray(scan.meta.get("pixdim", [])).ravel()[1:4]]
         scan = _oriented(scan, "RAS")
         spacing_mm = header_spacing_mm(scan, stated_mm)

@@ -17,7 +17,7 @@
     coronal: { normal: 1, across: 0, down: 2, flip: true },
     sagittal: { normal: 0, across: 1, down: 2, flip: true },
   };
-  const SIDES = { axial: "R", coronal: "R", sagittal: "A" };
+  const SIDES = { axial: ["R", "L"], coronal: ["R", "L"], sagittal: ["A", "P"] };
 
   async function unpack(uri, volume) {
     const image = new Image();
@@ -51,8 +51,9 @@
   }
 
   function colourOf(volume, label, reference) {
+    const isHidden = (value) => value === 0 || state.hidden.has(value);
     if (errors.checked && reference !== null) {
-      if (label === reference) return null;
+      if (label === reference || (isHidden(label) && isHidden(reference))) return null;
       return label === 0 ? [0, 114, 178] : [213, 94, 0]; // missed, or wrongly there
     }
     const organ = volume.organs.find((one) => one.label === label);
@@ -103,8 +104,13 @@
       context.imageSmoothingEnabled = factor < 3;
       context.drawImage(small, ...starts, ...spans, 0, 0, canvas.width, canvas.height);
       context.font = "600 18px system-ui, sans-serif";
-      context.fillStyle = "#fff";
-      context.fillText(SIDES[plane.value], 8, canvas.height / 2);
+      [context.fillStyle, context.strokeStyle, context.lineWidth] = ["#fff", "#000", 4];
+      SIDES[plane.value].forEach((letter, edge) => {
+        const place = [edge ? canvas.width - 22 : 8, canvas.height / 2];
+        context.strokeText(letter, ...place);
+        context.fillText(letter, ...place);
+      });
+      canvas.dataset.sides = SIDES[plane.value].join("");
       canvas.dataset.view = JSON.stringify({ starts, spans });
     });
     slice.max = volume.size[normal] - 1;
@@ -140,7 +146,8 @@
     canvas.setAttribute("aria-label", `${map.name}; arrow keys scroll through the slices`);
     canvas.addEventListener("click", point);
     canvas.addEventListener("keydown", (event) => {
-      const by = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1 }[event.key];
+      const steps = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 10, PageDown: -10 };
+      const by = { ...steps, Home: -Infinity, End: Infinity }[event.key];
       if (by) { event.preventDefault(); step(by); }
     });
     canvas.addEventListener("wheel", (event) => {
