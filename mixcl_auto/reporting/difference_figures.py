@@ -64,7 +64,7 @@ def draw_organ_differences(grid: Grid, target: str, path: Path) -> Path | None:
     if not panels:
         return None
     height = max(_height(bars) for bars in panels.values())
-    figure = new_figure(1.9 + 3.3 * len(panels), height)
+    figure = new_figure(max(6.4, 1.9 + 3.3 * len(panels)), height)
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for axis, (fraction, bars) in zip(axes, panels.items(), strict=True):
         _draw_bars(axis, bars, _looks(grid), f"{percent_text(fraction)} of the labels")
