@@ -19,11 +19,8 @@ def report(settings: Settings, plan: str | None, with_paper: bool) -> None:
     Works on an unfinished grid and says what is missing.
     """
     from mixcl_auto.workflows.report import report as run
-    from mixcl_auto.workflows.report import report_shortfall
 
     folder = run(settings.workspace, plan=plan, with_paper=with_paper)
     for text in (folder.table("table1", "md"), folder.findings):
         click.echo(text.read_text(encoding="utf-8"))
-    if lacking := report_shortfall(settings.workspace, plan=plan):
-        click.echo(lacking)
     click.echo(f"The page is {folder.page}")

@@ -22,11 +22,11 @@ def by_question(verdicts: Sequence[Verdict]) -> list[tuple[str, Sequence[Verdict
     return [(title, group) for title, group in groups.items() if group]
 
 
-def findings_markdown(verdicts: Sequence[Verdict]) -> str:
-    """All verdicts as Markdown, a list per question."""
+def findings_markdown(verdicts: Sequence[Verdict], lacking: str = "") -> str:
+    """What the grid lacks, then all verdicts as Markdown, a list per question."""
+    parts = [lacking] if lacking else []
     if not verdicts:
-        return f"{NOTHING_FOUND}\n"
-    parts = []
+        parts.append(NOTHING_FOUND)
     for title, group in by_question(verdicts):
         lines = [f"- {escape_markdown(f'{each.sentence} {each.caution}'.rstrip())}" for each in group]
         parts.append("\n".join([f"**{title}**", "", *lines]))

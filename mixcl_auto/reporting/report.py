@@ -21,6 +21,7 @@ from mixcl_auto.reporting.headline import Verdict, headline
 from mixcl_auto.reporting.label_efficiency import draw_label_efficiency
 from mixcl_auto.reporting.organ_difference_table import organ_difference_table
 from mixcl_auto.reporting.overlays import CasePictures, Picture, draw_target_cases
+from mixcl_auto.reporting.overview import shortfall
 from mixcl_auto.reporting.page import Pictures, Tables, build_page, picture_of, render_page
 from mixcl_auto.reporting.table_formats import write_table
 from mixcl_auto.reporting.tables import table_1, table_2
@@ -78,7 +79,7 @@ def write_report(
     )
     for table in tables.every:
         write_table(folder, table)
-    write_text(folder.findings, findings_markdown(verdicts))
+    write_text(folder.findings, findings_markdown(verdicts, shortfall(grid)))
     write_text(folder.scores, all_scores(grid))
     write_text(folder.page, render_page(page))
     _remove_stale(folder, {picture.path for picture in pictures.every})

@@ -3,8 +3,6 @@
 from pathlib import Path
 
 from mixcl_auto.io.workspace import ReportFolder
-from mixcl_auto.reporting.grid import collect_grid
-from mixcl_auto.reporting.overview import shortfall
 from mixcl_auto.reporting.report import write_report
 from mixcl_auto.workflows.inputs import Folder, open_project
 
@@ -24,17 +22,3 @@ def report(
     """
     project = open_project(workspace, plan)
     return write_report(project.workspace, project.plan, project.plan_name, with_paper=with_paper)
-
-
-def report_shortfall(workspace: Folder = ".", *, plan: str | Path | None = None) -> str:
-    """What the report on a plan lacks, in a line; empty if nothing.
-
-    Args:
-        workspace: with the results.
-        plan: its name or path.
-
-    Raises:
-        PlanError: if there is no such plan.
-    """
-    project = open_project(workspace, plan)
-    return shortfall(collect_grid(project.workspace, project.plan, project.plan_name))

@@ -21,7 +21,6 @@ def calls(monkeypatch, tmp_path):
         return folder
 
     monkeypatch.setattr("mixcl_auto.workflows.report.report", report)
-    monkeypatch.setattr("mixcl_auto.workflows.report.report_shortfall", lambda *_, **__: "")
     return made
 
 
@@ -32,13 +31,6 @@ def test_the_papers_values_are_shown_on_request_alone(calls, tmp_path, words, wi
     assert calls == [{"plan": "my.json", "with_paper": with_paper}]
     assert "| the table |" in done.output
     assert "the findings\n\nThe page is" in done.output
-
-
-def test_what_is_missing_is_said_in_a_line(calls, monkeypatch, tmp_path):
-    said = "2 of 3 expected runs are missing: see the page"
-    monkeypatch.setattr("mixcl_auto.workflows.report.report_shortfall", lambda *_, **__: said)
-    done = CliRunner().invoke(cli, ["-w", str(tmp_path), "report"])
-    assert f"the findings\n\n{said}\nThe page is" in done.output
 
 
 def test_help_says_for_which_targets_the_paper_has_values():

@@ -6,7 +6,6 @@ from mixcl_auto.records.failure import Failure
 from mixcl_auto.records.split import DatasetSplit, Fold
 from mixcl_auto.reporting.grid import RunKey, collect_grid
 from mixcl_auto.reporting.overview import missing_rows, shortfall
-from mixcl_auto.workflows.report import report_shortfall
 
 
 def collect(lab):
@@ -146,8 +145,6 @@ def test_a_run_whose_record_is_malformed_is_unreadable_rather_than_not_started(m
     ]
     said = "2 of 2 expected runs are missing, 1 file unreadable: see the page"
     assert shortfall(grid) == said
-    write_text(lab.workspace.plan("plan"), lab.plan.to_json())
-    assert report_shortfall(lab.workspace.root, plan="plan") == said
 
 
 def test_a_complete_grid_lacks_nothing(make_lab):

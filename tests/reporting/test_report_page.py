@@ -227,7 +227,9 @@ def test_the_findings_come_before_the_tables_and_are_a_file_too(unfinished_lab):
     folder, page = report(unfinished_lab)
     sentence = "Target_1, 5 % of the labels: mixcl is 0.070 Dice above scratch (95 % interval"
     assert page.text.index(sentence) < page.text.index("Table 1")
-    assert sentence in folder.findings.read_text(encoding="utf-8")
+    said = folder.findings.read_text(encoding="utf-8")
+    assert sentence in said
+    assert said.startswith("6 of 12 expected runs are missing: see the page\n\n**Does pre-training help?")
 
 
 def test_dollar_signs_in_an_organs_name_are_no_formula(make_lab):
