@@ -1,7 +1,6 @@
 """The folder that an export is written into."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Any
 
 from mixcl_auto.errors import RunError
 from mixcl_auto.exporting.config import FORMAT, Kind
+from mixcl_auto.io.partial_files import partial_path, remove_abandoned, remove_all_abandoned
 from mixcl_auto.io.workspace import Workspace
 
 CONFIGS = (Path("config.json"), Path("configs/export.json"))
@@ -26,6 +26,7 @@ def check_output(folder: Path, workspace: Workspace, kind: Kind, *, force: bool)
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder}: a file; give a folder for the export")
     _check_place(folder, workspace)
+    remove_all_abandoned(folder)
     there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     if there and not force:
         listed = ", ".join(there[:3]) + (", ..." if len(there) > 3 else "")
@@ -43,17 +44,21 @@ def check_output(folder: Path, workspace: Workspace, kind: Kind, *, force: bool)
 
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder to write into; its files are moved into ``folder`` if the block succeeds.
+    """Give a temporary folder to write into; it is moved to ``folder`` if the block succeeds.
 
-    Of the files that are replaced, the configuration goes first and the new one comes last: what an
-    interruption leaves is no export, rather than weights with another's configuration.
+    Where a folder is there already its files are replaced. Then the configuration goes first and the new one
+    comes last: what an interruption leaves is no export, rather than weights with another's configuration.
     """
     folder = folder.resolve()
     place = folder if folder.is_dir() else folder.parent
-    stage = place / f".{os.getpid()}.{folder.name}"
+    stage = partial_path(place / folder.name)
+    remove_abandoned(place / folder.name)
     stage.mkdir(parents=True)
     try:
         yield stage
+        if not folder.exists():
+            stage.replace(folder)
+            return
         files = [path.relative_to(stage) for path in stage.rglob("*") if path.is_file()]
         for config in CONFIGS:
             (folder / config).unlink(missing_ok=True)

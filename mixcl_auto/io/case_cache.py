@@ -6,10 +6,12 @@ after a bit shuffle; blocks of 16^3 voxels (8 kB of int16, within the first CPU 
 32^3 to 96^3.
 """
 
+import errno
 import hashlib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mixcl_auto.errors import DataError
-from mixcl_auto.io.files import read_text
+from mixcl_auto.io.files import naming, read_text, sync
+from mixcl_auto.io.partial_files import partial_path
 from mixcl_auto.records.case import CachedCase
 
 CACHE_FORMAT = 1
@@ -29,6 +32,8 @@ _CHUNK = 96
 """Chunks of 64^3 take twice the time to write, and crops of 96^3 are read but a tenth faster from them."""
 _BLOCK = 16
 _ARRAYS = {"image": np.dtype(np.int16), "labels": None, "distance": np.dtype(np.uint8)}
+_ATTEMPTS = 10
+"""To move a case into place while other processes do the same."""
 _REMEDY = "run `mixcl_auto plan_and_preprocess` again"
 
 
@@ -158,34 +163,28 @@ def write_case(
 
     Raises:
         DataError: if an array does not have the record's shape, or not the type of the cache.
+        OSError: if the case can't be written; one that was there stays.
     """
     arrays = {"image": image, "labels": labels, "distance": distance}
     _check(record, arrays)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{os.getpid()}.{folder.name}")
+    temporary = partial_path(folder)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        for name, array in arrays.items():
-            _compress(temporary / f"{name}.b2nd", array)
-        np.savez(
-            temporary / "foreground.npz",
-            allow_pickle=False,
-            **{str(label): voxels for label, voxels in foreground.items()},
-        )
-        (temporary / "case.json").write_text(record.to_json(), encoding="utf-8")
-        _flush_to_disk(temporary)
-        _move_into_place(temporary, folder)
+        with naming(folder, temporary):
+            for name, array in arrays.items():
+                _compress(temporary / f"{name}.b2nd", array)
+            np.savez(
+                temporary / "foreground.npz",
+                allow_pickle=False,
+                **{str(label): voxels for label, voxels in foreground.items()},
+            )
+            (temporary / "case.json").write_text(record.to_json(), encoding="utf-8")
+            _flush_to_disk(temporary)
+            _move_into_place(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def remove_leftovers(cache: Path) -> None:
-    """Remove half-written cases that killed processes left behind; those of living processes stay."""
-    for leftover in cache.glob(".*.*"):
-        process = leftover.name.split(".")[1]
-        if process.isdecimal() and not _is_alive(int(process)):
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _check(record: CachedCase, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -197,14 +196,14 @@ def _check(record: CachedCase, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 
 
 def _compress(path: Path, array: npt.NDArray[Any]) -> None:
+    """Written by Python, since blosc2 does not say why it could not, such as that the disk is full."""
     chunks = [max(1, min(_CHUNK, side)) for side in array.shape]
     blocks = [min(_BLOCK, side) for side in chunks]
-    blosc2.asarray(
+    compressed = blosc2.asarray(
         np.ascontiguousarray(array),
         chunks=chunks,
         blocks=blocks,
-        urlpath=str(path),
-        mode="w",
+        contiguous=True,
         cparams={
             "codec": blosc2.Codec.LZ4,
             "clevel": 5,
@@ -213,31 +212,27 @@ def _compress(path: Path, array: npt.NDArray[Any]) -> None:
             "nthreads": 1,
         },
     )
+    path.write_bytes(compressed.to_cframe())
 
 
 def _flush_to_disk(folder: Path) -> None:
     for path in [*folder.iterdir(), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(path)
 
 
 def _move_into_place(temporary: Path, folder: Path) -> None:
     """A folder can't be replaced at once: the old one steps aside, and a crash between leaves none."""
-    aside = folder.with_name(f".{os.getpid()}.old.{folder.name}")
-    if folder.exists():
-        folder.rename(aside)
-    temporary.rename(folder)
+    aside = partial_path(folder.with_name(f"old.{folder.name}"))
+    for _ in range(_ATTEMPTS):
+        shutil.rmtree(aside, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            folder.rename(aside)
+        try:
+            temporary.rename(folder)
+        except OSError as problem:  # another process has put the same case there meanwhile
+            if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            break
     shutil.rmtree(aside, ignore_errors=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    sync(folder.parent)

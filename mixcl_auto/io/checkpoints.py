@@ -1,20 +1,24 @@
 """Training states and network weights, written at once and read without running code from the file."""
 
+import errno
 import json
 import logging
-import stat
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from mixcl_auto.errors import WeightsError
-from mixcl_auto.io.files import replacing
+from mixcl_auto.io.files import replacing, sync
 
 logger = logging.getLogger(__name__)
+
+_LENGTH_BYTES = 8
+"""A safetensors file begins with the length of its header, in JSON."""
 
 
 def previous_checkpoint(path: Path) -> Path:
@@ -23,9 +27,19 @@ def previous_checkpoint(path: Path) -> Path:
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a training state of tensors and plain Python values; the one before is kept beside it."""
+    """Write a training state of tensors and plain Python values; the one before is kept beside it.
+
+    Raises:
+        OSError: if it can't be written; the files that were there stay.
+    """
     with replacing(path) as temporary:
-        torch.save(state, temporary)
+        with temporary.open("wb") as file:  # given a path, torch would not say that the disk is full
+            try:
+                torch.save(state, file)
+            except RuntimeError as problem:  # nor does it always, given a file
+                reason = f"the state could not be written ({_first_line(problem)}); the disk may be full"
+                raise OSError(errno.EIO, reason, str(path)) from problem
+        sync(temporary)
         if path.exists():
             path.replace(previous_checkpoint(path))
 
@@ -41,37 +55,51 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     candidates = [file for file in (path, previous_checkpoint(path)) if file.exists()]
     for candidate in candidates:
         try:
+            _check_sums(candidate)
             state: dict[str, Any] = torch.load(candidate, map_location="cpu", weights_only=True)
         except Exception as problem:  # damaged bytes raise anything, down to IndexError
             logger.warning("%s: damaged checkpoint, passed over (%s)", candidate, _first_line(problem))
         else:
+            if candidate != path:
+                logger.warning("%s: going back to the checkpoint before", candidate)
             return state
     if candidates:
         raise WeightsError(f"{path}: no readable checkpoint; remove {path.parent} to start the run again")
     return None
 
 
+def _check_sums(path: Path) -> None:
+    """See that every part of a file of torch, a zip archive, has its check sum, which torch does not look at.
+
+    Raises:
+        zipfile.BadZipFile: if not.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if (damaged := archive.testzip()) is not None:
+            raise zipfile.BadZipFile(f"{damaged} does not have its check sum")
+
+
 def save_weights(path: Path, state: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors as safetensors, with text to describe them; the same content gives the same bytes."""
+    """Write tensors as safetensors, with text to describe them; the same content gives the same bytes.
+
+    Raises:
+        OSError: if the file can't be written.
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    with replacing(path) as temporary:
-        temporary.touch()
-        permissions = temporary.stat().st_mode  # as of any new file; safetensors grants its owner alone
-        save_file(tensors, temporary, metadata=metadata)
-        _sort_metadata(temporary)
-        temporary.chmod(stat.S_IMODE(permissions))
+    content = save(tensors, metadata=metadata)
+    size = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(content[:_LENGTH_BYTES])
+        file.write(_sorted_metadata(content[_LENGTH_BYTES:size]))
+        file.write(memoryview(content)[size:])
 
 
-def _sort_metadata(path: Path) -> None:
+def _sorted_metadata(header: bytes) -> bytes:
     """The library writes metadata in an order drawn anew each time, which would change the file's hash."""
-    with path.open("r+b") as file:
-        size = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(size))
-        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-        if len(text) <= size:
-            file.seek(8)
-            file.write(text.ljust(size))
+    document = json.loads(header)
+    document["__metadata__"] = dict(sorted(document["__metadata__"].items()))
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    return text.ljust(len(header)) if len(text) <= len(header) else header
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:

@@ -1,5 +1,6 @@
 """Writing files so that a reader sees the old content or the new one, never half of it."""
 
+import errno
 import hashlib
 import os
 import stat
@@ -8,28 +9,57 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mixcl_auto.errors import DataError
+from mixcl_auto.io.partial_files import partial_path, remove_abandoned
+
+LARGEST_TEXT_BYTES = 64_000_000
+"""A dataset of a hundred thousand cases is described in half of it; more is not what the name says."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path in the same folder (same suffixes); moved onto ``path`` if the block succeeds.
 
+    The move is on the disk when the block is left. What killed processes left of the same file is removed.
+
     Raises:
         OSError: if it can't be written; ``filename`` is ``path``, which the user knows.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    remove_abandoned(path)
+    temporary = partial_path(path)
     try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as problem:
-        if problem.filename is not None and Path(problem.filename) == temporary:
-            problem.filename = str(path)
-        raise
+        with naming(path, temporary):
+            yield temporary
+            sync(temporary)
+            temporary.replace(path)
+            sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path, temporary: Path) -> Iterator[None]:
+    """Have a failed write name what the user knows instead of the temporary file, or instead of nothing."""
+    try:
+        yield
+    except OSError as problem:
+        is_ours = problem.filename is None or Path(problem.filename).is_relative_to(temporary)
+        if is_ours and problem.errno is not None:
+            problem.filename = str(path)
+        raise
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the entries of a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as problem:
+        # Some network file systems know no fsync of a folder; a full or failing disk says something else.
+        if not (path.is_dir() and problem.errno in (errno.EINVAL, errno.EBADF, errno.ENOTSUP)):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -52,19 +82,29 @@ def check_writable(folder: Path) -> None:
         )
 
 
-def read_text(path: Path, *, what: str, remedy: str) -> str:
+def read_text(path: Path, *, what: str, remedy: str, largest_bytes: int = LARGEST_TEXT_BYTES) -> str:
     """Read a text file (UTF-8, with or without a byte order mark).
 
     Args:
         path: the file.
         what: what it holds, for the error.
         remedy: what the user should do if it can't be read.
+        largest_bytes: more are not read.
 
     Raises:
-        DataError: if it is missing or unreadable.
+        DataError: if it is missing, unreadable, too large, or a pipe or device, which might never end.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise DataError(f"{path}: the {what} is no regular file (a pipe or a device); {remedy}")
+        with path.open("rb") as file:
+            data = file.read(largest_bytes + 1)
+        if len(data) > largest_bytes:
+            raise DataError(
+                f"{path}: more than {largest_bytes / 1e6:g} MB are too much for a {what}; {remedy}"
+            )
+        return data.decode("utf-8-sig")
     except FileNotFoundError:
         raise DataError(f"{path}: no such {what}; {remedy}") from None
     except UnicodeDecodeError:

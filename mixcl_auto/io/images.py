@@ -9,7 +9,6 @@ import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,15 @@ from mixcl_auto.io.detached import names_other_files
 from mixcl_auto.io.dicom import choose_series, read_series
 from mixcl_auto.io.dicom_files import is_dicom_file
 from mixcl_auto.io.files import check_readable, file_sha256, replacing
-from mixcl_auto.io.itk import Array, FileContent, header_geometry, itk_errors, sitk
+from mixcl_auto.io.itk import (
+    Array,
+    FileContent,
+    check_complete,
+    header_geometry,
+    itk_errors,
+    nifti_bytes,
+    sitk,
+)
 from mixcl_auto.io.metaimage import check_compressed, is_metaimage
 from mixcl_auto.io.nifti import compress, is_nifti, nifti_values
 from mixcl_auto.io.nifti_header import check_header, header_note
@@ -228,17 +235,10 @@ def _write(path: Path, array_kji: Array, geometry: Geometry) -> None:
     image.SetOrigin(geometry.origin_mm)
     image.SetDirection(geometry.direction)
     with replacing(path) as temporary:
-        if not path.name.endswith(".nii.gz"):
-            _write_itk(image, temporary, path, compress=True)
+        if path.name.endswith(".nii.gz"):
+            temporary.write_bytes(compress(nifti_bytes(image, path)))
             return
-        plain = temporary.with_suffix("")
-        try:
-            _write_itk(image, plain, path, compress=False)
-            temporary.write_bytes(compress(plain.read_bytes()))
-        finally:
-            plain.unlink(missing_ok=True)
-
-
-def _write_itk(image: Any, to: Path, path: Path, *, compress: bool) -> None:
-    with itk_errors(path, "write"):
-        sitk.WriteImage(image, str(to), useCompression=compress)
+        with itk_errors(path, "write"):
+            sitk.WriteImage(image, str(temporary), useCompression=True)
+        if is_nifti(path):
+            check_complete(temporary, path, image)

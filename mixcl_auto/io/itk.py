@@ -1,5 +1,6 @@
 """What all readers through ITK share: its untyped module, its errors as ours, its grids as ``Geometry``."""
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import SimpleITK
 
 from mixcl_auto.errors import DataError
+from mixcl_auto.io.partial_files import partial_path, remove_abandoned
 from mixcl_auto.records.case import Geometry
 
 Array = npt.NDArray[Any]
@@ -100,3 +102,42 @@ def _remedy(problem: RuntimeError) -> str:
         if word in str(problem).lower():
             return remedy
     return "check that it is whole, and of a format that ITK knows"
+
+
+def nifti_bytes(image: Any, path: Path) -> bytes:
+    """An image of SimpleITK as an uncompressed NIfTI file, written to the disk and read back.
+
+    Args:
+        image: the image.
+        path: of the ``.nii.gz`` that is made of it.
+
+    Raises:
+        DataError: if ITK can't write it.
+        OSError: if the disk is full.
+    """
+    plain = path.with_suffix("")
+    remove_abandoned(plain)
+    temporary = partial_path(plain)
+    try:
+        with itk_errors(path, "write"):
+            sitk.WriteImage(image, str(temporary), useCompression=False)
+        check_complete(temporary, path, image)
+        return temporary.read_bytes()
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_complete(written: Path, path: Path, image: Any) -> None:
+    """See that an uncompressed NIfTI file holds all voxels: on a full disk ITK writes what fits.
+
+    Args:
+        written: the file.
+        path: as the user knows it.
+        image: of SimpleITK.
+
+    Raises:
+        OSError: if it does not.
+    """
+    bytes_of_voxels = image.GetNumberOfPixels() * image.GetSizeOfPixelComponent()
+    if not written.is_file() or written.stat().st_size < bytes_of_voxels:
+        raise OSError(errno.ENOSPC, "only a part could be written; the disk may be full", str(path))

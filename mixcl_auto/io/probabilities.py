@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixcl_auto.io.files import replacing
-from mixcl_auto.io.itk import itk_errors, sitk
+from mixcl_auto.io.itk import nifti_bytes, sitk
 from mixcl_auto.io.nifti import compressing
 from mixcl_auto.records.case import Geometry
 
@@ -61,26 +61,20 @@ def probability_files(
 @contextmanager
 def _stream(path: Path, geometry: Geometry) -> Iterator[IO[bytes]]:
     with replacing(path) as temporary:
-        header = _header(temporary, path, geometry)
+        header = _header(path, geometry)
         with compressing(temporary) as stream:
             stream.write(header)
             yield stream
 
 
-def _header(temporary: Path, path: Path, geometry: Geometry) -> bytes:
+def _header(path: Path, geometry: Geometry) -> bytes:
     """ITK's own header for the grid, with the whole number of slices and the scale of the voxels."""
     two_slices = (*geometry.size[:2], 2)
     image = sitk.Image(two_slices, sitk.sitkUInt8)
     image.SetSpacing(geometry.spacing_mm)
     image.SetOrigin(geometry.origin_mm)
     image.SetDirection(geometry.direction)
-    plain = temporary.with_suffix("")
-    try:
-        with itk_errors(path, "write"):
-            sitk.WriteImage(image, str(plain), useCompression=False)
-        header = bytearray(plain.read_bytes()[:_HEADER_BYTES])
-    finally:
-        plain.unlink(missing_ok=True)
+    header = bytearray(nifti_bytes(image, path)[:_HEADER_BYTES])
     struct.pack_into("<h", header, _DEPTH_AT, geometry.size[2])
     struct.pack_into("<2f", header, _SLOPE_AT, 1 / _STEPS, 0.0)
     struct.pack_into("<2f", header, _CALIBRATION_AT, 1.0, 0.0)

@@ -18,6 +18,7 @@ from socket import gethostname
 from pydantic import ValidationError
 
 from mixcl_auto.errors import RunError
+from mixcl_auto.io.partial_files import remove_partials
 from mixcl_auto.io.workspace import RunFolder
 from mixcl_auto.records.record import Record
 
@@ -46,7 +47,7 @@ _UNKNOWN = Holder(host="an unknown machine", pid=0, since="an unknown time")
 
 @contextmanager
 def run_lock(folder: RunFolder, *, patience_s: float = 0.0) -> Iterator[None]:
-    """Be the only process that works on a run; an earlier failure is forgotten.
+    """Be the only process that works on a run; an earlier failure is forgotten, as is what is not whole.
 
     Where the file system knows no locks, a warning says so and the work goes on.
 
@@ -62,6 +63,7 @@ def run_lock(folder: RunFolder, *, patience_s: float = 0.0) -> Iterator[None]:
         if locked:
             me = Holder(host=gethostname(), pid=os.getpid(), since=_now())
             _write(descriptor, me.to_json().encode())
+            remove_partials(folder.path)
         folder.failure.unlink(missing_ok=True)
         try:
             yield

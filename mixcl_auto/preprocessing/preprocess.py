@@ -20,12 +20,13 @@ from mixcl_auto.engines.engine import Engine, Outcome, Resources
 from mixcl_auto.engines.host_memory import keep_freed_memory
 from mixcl_auto.engines.process_pool import run_tasks
 from mixcl_auto.errors import DataError, MixCLError
-from mixcl_auto.io.case_cache import cached_key, case_key, open_case, remove_leftovers, write_case
+from mixcl_auto.io.case_cache import cached_key, case_key, open_case, write_case
 from mixcl_auto.io.case_files import image_sha256, label_sha256, read_case_image, read_case_labels
 from mixcl_auto.io.images import volume_of
 from mixcl_auto.io.intensity_statistics import label_counts
 from mixcl_auto.io.itk import FileContent
 from mixcl_auto.io.orientation import ras_shape, ras_spacing_mm
+from mixcl_auto.io.partial_files import remove_all_abandoned
 from mixcl_auto.io.plans import read_fingerprint
 from mixcl_auto.io.voxel_values import image_values, label_values
 from mixcl_auto.io.workspace import Workspace
@@ -96,7 +97,7 @@ def preprocess_datasets(
     """
     tasks, failed = [], []
     for dataset in datasets:
-        remove_leftovers(workspace.cache(dataset.name, content_hash(plan.preprocess)))
+        remove_all_abandoned(workspace.cache(dataset.name, content_hash(plan.preprocess)))
         planned, vanished = _tasks(workspace, plan, dataset)
         tasks += planned
         failed += vanished

@@ -1,14 +1,11 @@
 import multiprocessing
-import os
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from mixcl_auto.errors import DataError
-from mixcl_auto.io.case_cache import cached_key, case_key, open_case, remove_leftovers, write_case
+from mixcl_auto.io.case_cache import cached_key, case_key, open_case, write_case
 from mixcl_auto.io.orientation import ras_geometry
 from mixcl_auto.records.case import CachedCase
 
@@ -130,16 +127,6 @@ def test_a_damaged_file_is_named(folder, name):
     case = open_case(folder)
     with pytest.raises(DataError, match=f"{name}: damaged cache file"):
         case.foreground if name.startswith("fore") else case.image((0, 0, 0), SHAPE)
-
-
-def test_leftovers_of_dead_processes_are_removed_and_others_kept(folder):
-    dead = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True
-    )
-    (folder.parent / f".{dead.stdout.strip()}.b").mkdir()
-    (folder.parent / f".{os.getpid()}.c").mkdir()
-    remove_leftovers(folder.parent)
-    assert sorted(path.name for path in folder.parent.iterdir()) == [f".{os.getpid()}.c", "a"]
 
 
 def test_the_key_changes_with_each_of_its_parts():

@@ -39,6 +39,24 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path,
     assert "damaged checkpoint, passed over" in caplog.text
 
 
+def test_a_single_flipped_bit_is_never_loaded(tmp_path, caplog):
+    path = tmp_path / "checkpoint.pt"
+    states = [{"step": step, "network": torch.rand(200)} for step in (1, 2)]
+    for state in states:
+        save_checkpoint(path, state)
+    whole = path.read_bytes()
+    of_the_tensor = whole.index(states[1]["network"].numpy().tobytes())
+    steps = []
+    for position in [*range(0, len(whole), 61), of_the_tensor + 401]:
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 4]) + whole[position + 1 :])
+        loaded = load_checkpoint(path)  # a flip in the padding harms nothing
+        assert torch.equal(loaded["network"], states[loaded["step"] - 1]["network"])
+        steps.append(loaded["step"])
+    assert steps[-1] == 1
+    assert "data/0 does not have its check sum" in caplog.text
+    assert "checkpoint.previous.pt: going back to the checkpoint before" in caplog.text
+
+
 def test_a_kill_between_the_two_renames_leaves_the_previous_one(tmp_path):
     path = tmp_path / "checkpoint.pt"
     save_checkpoint(path, {"step": 1})
