@@ -21,6 +21,17 @@ with run_lock(RunFolder(Path(sys.argv[1]))):
 """
 
 
+FOLDER_HOLDER = """\
+import sys, time
+from pathlib import Path
+from mixcl_auto.io.run_lock import output_lock
+
+with output_lock(Path(sys.argv[1]), Path(sys.argv[2])):
+    print("held", flush=True)
+    time.sleep(120)
+"""
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     """Return as soon as the condition holds; fail after a minute."""
     deadline = time.monotonic() + 60
@@ -45,9 +56,24 @@ def is_alive(process: int) -> bool:
 @contextmanager
 def held_elsewhere(folder: RunFolder) -> Iterator[int]:
     """Another process works on the run; gives its id."""
-    command = [sys.executable, "-c", HOLDER, str(folder.path)]
+    with _holding(HOLDER, str(folder.path)) as process:
+        yield process
+
+
+@contextmanager
+def folder_held_elsewhere(lock: Path, folder: Path) -> Iterator[int]:
+    """Another process writes into a folder; gives its id."""
+    with _holding(FOLDER_HOLDER, str(lock), str(folder)) as process:
+        yield process
+
+
+@contextmanager
+def _holding(program: str, *arguments: str) -> Iterator[int]:
+    command = [sys.executable, "-c", program, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        yield process.pid
-        process.kill()
+        try:
+            yield process.pid
+        finally:
+            process.kill()

@@ -16,7 +16,7 @@ from mixcl_auto.training.patches import (
     random_lower,
     read_padded,
 )
-from mixcl_auto.training.samples import Sample
+from mixcl_auto.training.samples import Note, Sample, note_nothing
 from mixcl_auto.transforms.intensity import to_unit_range
 
 
@@ -50,11 +50,13 @@ class PatchSource:
     def __init__(self, cases: Sequence[CaseReader], settings: PatchSettings) -> None:
         self.cases = tuple(cases)
         self.settings = settings
+        self.note: Note = note_nothing
 
     def draw(self, generator: np.random.Generator, number: int) -> Sample:
         """One patch; ``number`` decides whether it is centred on a label."""
         settings = self.settings
         case = self.cases[int(generator.integers(len(self.cases)))]
+        self.note(case.record.id)
         lower = self._draw_position(case, is_foreground(number, settings.foreground_fraction), generator)
         padding = math.floor(settings.window_steps[0])
         cached = read_padded(case.image, lower, settings.patch_size, case.shape, padding=padding)

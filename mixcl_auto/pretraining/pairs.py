@@ -21,7 +21,7 @@ from mixcl_auto.training.patches import (
     lower_around,
     random_lower,
 )
-from mixcl_auto.training.samples import Sample
+from mixcl_auto.training.samples import Note, Sample, note_nothing
 from mixcl_auto.transforms.grid_reduction import reduce_to_grid
 from mixcl_auto.transforms.intensity import to_unit_range
 from mixcl_auto.transforms.weight_map import distance_table, weight_map
@@ -105,6 +105,7 @@ class PairSource:
         self.pool = tuple(pool)
         self.probabilities = np.asarray(dataset_probabilities, dtype=np.float64)
         self.settings = settings
+        self.note: Note = note_nothing
         self._distance_table = distance_table()
 
     def draw(self, generator: np.random.Generator, number: int) -> Sample:
@@ -114,8 +115,10 @@ class PairSource:
         dataset = self.pool[number_in_pool]
         first = int(generator.integers(len(dataset.cases)))
         case_1 = dataset.cases[first]
+        self.note(case_name(dataset, case_1))
         patch_1 = self._draw_patch(case_1, None, generator)
         case_2 = dataset.cases[self._draw_partner(first, len(dataset.cases), generator)]
+        self.note(case_name(dataset, case_2))
         wanted = patch_1.classes() if settings.match_classes else None
         patch_2 = self._draw_patch(case_2, wanted, generator)
         views = [distort_view(p.image, settings.intensity, generator) for p in (patch_1, patch_1, patch_2)]
@@ -134,7 +137,7 @@ class PairSource:
             "class_count": dataset.class_count,
             "voxel_seed": int(generator.integers(LARGEST_SEED)),
         }
-        cases = tuple(f"{dataset.name}/{case.record.id}" for case in (case_1, case_2))
+        cases = (case_name(dataset, case_1), case_name(dataset, case_2))
         return Sample(arrays, cases, numbers)
 
     def warm(self) -> None:
@@ -210,6 +213,11 @@ class PairSource:
             any_class = [label for label in case.foreground if label > 0]
             voxel = draw_foreground_voxel(case.foreground, any_class, generator)
         return voxel
+
+
+def case_name(dataset: PoolDataset, case: CaseReader) -> str:
+    """A case among those of all datasets, for messages."""
+    return f"{dataset.name}/{case.record.id}"
 
 
 def dataset_probabilities(case_counts: Sequence[int], sampling: str) -> list[float]:

@@ -1,10 +1,6 @@
-"""Samples that depend on (seed, step, index in the global batch) alone, and the loader that makes them ahead.
+"""Samples that depend on (seed, step, index in the global batch) alone, and the batches of them."""
 
-Whatever the number of workers, and wherever a run was resumed, step s sees the same batch. Processes that
-share a batch load their own indices of it each: the draws know nothing of ranks.
-"""
-
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
@@ -12,14 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from mixcl_auto.distributed.ranks import ALONE, Ranks
-from mixcl_auto.engines.compilation import telling_of_compilation
+from mixcl_auto.distributed.ranks import Ranks
 from mixcl_auto.errors import MixCLError, RunError
-from mixcl_auto.training.interruption import leave_stopping_to_parent
-
-PREFETCHED_BATCHES = 2
 
 
 @dataclass(frozen=True)
@@ -68,8 +59,15 @@ class Failure:
     message: str
 
 
+Note = Callable[[str], None]
+
+
 class SampleSource(Protocol):
     """What draws samples; it travels to the workers."""
+
+    note: Note
+    """Called by ``draw`` with the name of each case before its voxels are read: a worker that dies of one
+    can't tell afterwards."""
 
     def draw(self, generator: np.random.Generator, number: int) -> Sample:
         """Draw sample ``number`` of the run, counted from 0; all random numbers come from ``generator``."""
@@ -78,18 +76,27 @@ class SampleSource(Protocol):
         """Compile in this process what the workers will need, so that they inherit it."""
 
 
+def note_nothing(case: str) -> None:
+    """What a source's ``note`` is where nobody asks."""
+
+
 def sample_generator(seed: int, step: int, index: int) -> np.random.Generator:
     """The one source of randomness of the sample at ``index`` of the global batch of ``step``."""
     return np.random.default_rng([seed, step, index])
 
 
-class SampleDataset(Dataset[Sample | Failure]):
+class SampleDataset:
     """All samples of a run in a row: item i is sample ``i % batch_size`` of step ``i // batch_size``."""
 
     def __init__(self, source: SampleSource, *, seed: int, batch_size: int) -> None:
         self.source = source
         self.seed = seed
         self.batch_size = batch_size
+
+    def numbers(self, step: int, own: range) -> range:
+        """The items of a step's batch: those at the places ``own`` of the global batch."""
+        first = step * self.batch_size
+        return range(first + own.start, first + own.stop, own.step)
 
     def __getitem__(self, number: int) -> Sample | Failure:
         """Draw a sample; a problem that the user can act on comes back as a ``Failure``."""
@@ -118,52 +125,6 @@ def collate(samples: Iterable[Sample | Failure]) -> Batch | Failure:
     )
 
 
-def load_batches(
-    source: SampleSource,
-    *,
-    seed: int,
-    batch_size: int,
-    steps: range,
-    workers: int,
-    device: torch.device,
-    ranks: Ranks = ALONE,
-) -> Generator[Batch, None, None]:
-    """Give the batch of each step, in order; of several processes each gets its part, in the order of ranks.
-
-    Args:
-        source: draws the samples.
-        seed: of the run.
-        batch_size: samples of the global batch.
-        steps: which steps to load; a resumed run starts in the middle.
-        workers: processes that draw ahead; 0 draws in this one. The batches do not depend on it.
-        device: where the batches will go.
-        ranks: the processes that share the global batch.
-
-    Raises:
-        RunError: if the batch can't be split evenly, a sample can't be drawn, or a worker died.
-    """
-    own = split_batch(batch_size, ranks)
-    loader: DataLoader[Sample | Failure] = DataLoader(
-        SampleDataset(source, seed=seed, batch_size=batch_size),
-        batch_size=len(own),
-        sampler=[step * batch_size + index for step in steps for index in own],
-        num_workers=workers,
-        collate_fn=collate,
-        worker_init_fn=_start_worker,
-        prefetch_factor=PREFETCHED_BATCHES if workers else None,
-        pin_memory=device.type == "cuda",
-    )
-    if workers and len(steps):
-        with telling_of_compilation():
-            source.warm()
-    batches = iter(loader)
-    try:
-        for _ in steps:
-            yield _next_batch(batches)
-    finally:
-        del batches  # its workers end with it, even if something holds this frame, as numba's compiler may
-
-
 def split_batch(batch_size: int, ranks: Ranks) -> range:
     """Which samples of the global batch are this process's.
 
@@ -177,24 +138,3 @@ def split_batch(batch_size: int, ranks: Ranks) -> range:
             "of them, or set batch_size (which changes the result) to a multiple of their number"
         )
     return ranks.share(batch_size)
-
-
-def _next_batch(batches: Iterator[Batch | Failure]) -> Batch:
-    try:
-        batch = next(batches)
-    except RuntimeError as problem:
-        if "DataLoader worker" not in str(problem):
-            raise
-        raise RunError(
-            f"a loader worker died ({problem}); it may have run out of memory or of shared memory "
-            "(/dev/shm): use fewer workers, or none with workers=0, and run the same command again to go on"
-        ) from problem
-    if isinstance(batch, Failure):
-        raise RunError(batch.message)
-    return batch
-
-
-def _start_worker(worker: int) -> None:
-    """One thread per worker: the cores belong to the network and to the other workers."""
-    torch.set_num_threads(1)
-    leave_stopping_to_parent()

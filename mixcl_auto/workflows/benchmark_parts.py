@@ -11,8 +11,9 @@ import torch
 from mixcl_auto.errors import RunError
 from mixcl_auto.progress import Progress
 from mixcl_auto.training.device import autocast, limited_threads
+from mixcl_auto.training.loader import load_batches
 from mixcl_auto.training.optimiser import gradient_norm
-from mixcl_auto.training.samples import Batch, Failure, SampleDataset, load_batches
+from mixcl_auto.training.samples import Batch, Failure, SampleDataset
 from mixcl_auto.workflows.benchmark_stage import Stage, finish_work
 
 DRAWS, WARM_UP_DRAWS = 24, 4

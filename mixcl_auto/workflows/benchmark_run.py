@@ -5,8 +5,8 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from mixcl_auto.progress import Progress
+from mixcl_auto.training.loader import load_batches
 from mixcl_auto.training.loop import take_step
-from mixcl_auto.training.samples import load_batches
 from mixcl_auto.workflows.benchmark_stage import Stage, finish_work
 
 

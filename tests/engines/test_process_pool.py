@@ -1,13 +1,18 @@
+import ctypes
+import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from processes import is_alive, wait_until
 
+from mixcl_auto.engines import cause_of_death, task_workers
 from mixcl_auto.engines.engine import Engine, Resources
 from mixcl_auto.engines.process_pool import Outcome, run_tasks
 from mixcl_auto.errors import DataError, RunError
@@ -31,6 +36,29 @@ def kill_itself_once(path):
         path.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return "done"
+
+
+def die_of_memory(task):
+    """Die as the kernel's memory killer does it: it counts, then kills."""
+    number, counter = task
+    if number == 0:
+        time.sleep(0.3)  # while another one is at work
+        victims = int(counter.read_text().split()[1])
+        counter.write_text(f"oom_kill {victims + 1}\n")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return time.sleep(0.05)
+
+
+def stand_still(number):
+    """In C at some numbers, with the interpreter's lock held and SIGTERM ignored."""
+    if number in (1, 2):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        ctypes.PyDLL(None).sleep(600)
+    return number
+
+
+def give_a_lock(_):
+    return threading.Lock()
 
 
 def process_and_mark(folder):
@@ -98,7 +126,10 @@ def test_a_killed_worker_names_its_task_and_the_others_go_on():
     found = outcomes(kill_itself_at_three, range(6), jobs=2, name=lambda number: f"D, case_{number}")
     assert sorted(found) == list(range(6))
     assert [task for task, outcome in found.items() if outcome.error is not None] == [3]
-    assert "D, case_3: the worker process died" in str(found[3].error)
+    assert re.match(
+        r"D, case_3: the worker process died twice, the second time alone: it was killed by SIGKILL",
+        str(found[3].error),
+    )
     assert found[5].value == 25
 
 
@@ -111,6 +142,47 @@ def test_a_failing_initializer_ends_every_task_instead_of_hanging():
     found = outcomes(square, [1, 2], jobs=2, initializer=fail)
     assert all("died" in str(outcome.error) for outcome in found.values())
     assert len(found) == 2
+
+
+def test_lack_of_memory_is_named_and_leaves_fewer_workers(tmp_path, monkeypatch, caplog):
+    counter = tmp_path / "memory.events"
+    counter.write_text("oom_kill 0\n")
+    monkeypatch.setattr(cause_of_death, "victims_file", lambda: counter)
+    tasks = [(number, counter) for number in range(4)]
+    found = outcomes(die_of_memory, tasks, jobs=2, name=lambda task: f"case_{task[0]}")
+    assert str(found[tasks[0]].error) == (
+        "case_0: the worker process died twice, the second time alone: it was killed by SIGKILL, by the "
+        "kernel for lack of memory; free memory, and run the same command again"
+    )
+    assert [outcome.task[0] for outcome in found.values() if outcome.error] == [0]
+    assert [record.message for record in caplog.records] == [
+        "case_0: the worker process was killed by SIGKILL, by the kernel for lack of memory; the others go "
+        "on, at most 1 at once"
+    ]
+
+
+def test_dead_locked_workers_are_killed_at_the_limit_and_the_others_go_on():
+    found = outcomes(stand_still, range(6), jobs=2, name=lambda number: f"case_{number}", limit_s=2)
+    assert [outcome.value for _, outcome in sorted(found.items())] == [0, None, None, 3, 4, 5]
+    for number in (1, 2):
+        assert str(found[number].error).startswith(
+            f"case_{number}: gave nothing for 2 s, so that its process"
+        )
+    assert multiprocessing.active_children() == []
+
+
+def test_a_dead_locked_worker_does_not_keep_who_stops(monkeypatch):
+    monkeypatch.setattr(task_workers, "END_PATIENCE_S", 0.2)
+    stream = run_tasks(stand_still, [0, 1], jobs=2)
+    assert next(stream).value == 0
+    with pytest.raises(KeyboardInterrupt):
+        stream.throw(KeyboardInterrupt)
+    assert multiprocessing.active_children() == []
+
+
+def test_a_value_that_can_not_travel_is_an_error_of_its_task():
+    (outcome,) = run_tasks(give_a_lock, [1], jobs=2)
+    assert "cannot pickle '_thread.lock' object" in str(outcome.error)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -134,3 +134,10 @@ def test_every_training_case_is_drawn(shared_cache: Cached) -> None:
 
 def test_warming_needs_no_case(shared_cache: Cached) -> None:
     PatchSource([], make_source(shared_cache).settings).warm()
+
+
+def test_case_is_noted_before_it_is_read(shared_cache: Cached) -> None:
+    source, noted = make_source(shared_cache), list[str]()
+    source.note = noted.append
+    samples = [source.draw(sample_generator(0, step, 0), step) for step in range(4)]
+    assert noted == [case for sample in samples for case in sample.cases]

@@ -258,3 +258,10 @@ def test_warming_needs_no_case(shared_cache: Cached) -> None:
     source = make_source(shared_cache)
     settings = source.settings
     PairSource([PoolDataset("Gone", 2, ())], [1.0], settings).warm()
+
+
+def test_both_cases_are_noted_in_the_order_of_their_reading(shared_cache: Cached) -> None:
+    source, noted = make_source(shared_cache), list[str]()
+    source.note = noted.append
+    samples = draw_many(source, 4)
+    assert noted == [case for sample in samples for case in sample.cases]

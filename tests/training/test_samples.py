@@ -1,73 +1,38 @@
-import multiprocessing
-import os
-import signal
-import sys
-from dataclasses import dataclass
-from types import FrameType
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 
+from mixcl_auto.distributed.ranks import Ranks
 from mixcl_auto.errors import DataError, RunError
-from mixcl_auto.training.samples import Batch, Sample, SampleDataset, collate, load_batches, sample_generator
+from mixcl_auto.training.samples import (
+    Batch,
+    Failure,
+    Sample,
+    SampleDataset,
+    collate,
+    note_nothing,
+    sample_generator,
+    split_batch,
+)
 
-CPU = torch.device("cpu")
 
-
-@dataclass
 class Numbers:
-    """Draws a few random numbers; fails, dies or is asked to stop where a test wants it."""
+    """Draws a few random numbers."""
 
-    fails_at: int = -1
-    dies_in_workers: bool = False
-    is_terminated: bool = False
-    warmed: int = 0
+    note = staticmethod(note_nothing)
 
     def draw(self, generator: np.random.Generator, number: int) -> Sample:
         drawn = int(generator.integers(1_000_000))
-        if self.fails_at == number:
-            raise DataError(f"case_{number}: damaged")
-        if self.dies_in_workers:
-            os._exit(3)
-        if self.is_terminated:
-            os.kill(os.getpid(), signal.SIGTERM)
-            os.kill(os.getpid(), signal.SIGINT)
+        if number == 5:
+            raise DataError("case_5: damaged")
         values = generator.random((1, 2, 3)).astype(np.float32)
         labels = generator.integers(0, 9, (2, 3)).astype(np.uint8)
         return Sample({"values": values, "labels": labels}, (f"case_{number}",), {"drawn": drawn})
 
     def warm(self) -> None:
-        self.warmed += 1
-
-
-def load(source: Numbers, steps: range, workers: int, seed: int = 5) -> list[Batch]:
-    return list(load_batches(source, seed=seed, batch_size=3, steps=steps, workers=workers, device=CPU))
-
-
-def assert_equal_batches(first: list[Batch], second: list[Batch]) -> None:
-    assert len(first) == len(second)
-    for one, two in zip(first, second, strict=True):
-        assert one.cases == two.cases
-        assert one.numbers == two.numbers
-        assert all(torch.equal(one.tensors[name], two.tensors[name]) for name in one.tensors)
-
-
-def test_batches_do_not_depend_on_the_number_of_workers() -> None:
-    alone = load(Numbers(), range(5), workers=0)
-    assert len(alone) == 5
-    for workers in (1, 2):
-        assert_equal_batches(alone, load(Numbers(), range(5), workers))
-
-
-def test_resumed_loader_continues_where_it_stopped() -> None:
-    whole = load(Numbers(), range(6), workers=0)
-    assert_equal_batches(whole[4:], load(Numbers(), range(4, 6), workers=1))
-
-
-def test_batches_differ_between_steps_samples_and_seeds() -> None:
-    drawn = [n for seed in (5, 6) for b in load(Numbers(), range(4), 0, seed) for n in b.numbers["drawn"]]
-    assert len(set(drawn)) == 24
+        """Nothing to compile."""
 
 
 def test_item_is_drawn_by_seed_step_and_index() -> None:
@@ -90,45 +55,24 @@ def test_collate_stacks_samples_and_keeps_their_order_and_types() -> None:
     assert batch.numbers["drawn"] == [sample.numbers["drawn"] for sample in samples]
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_failed_sample_is_one_clear_line_from_any_process(workers: int) -> None:
-    with pytest.raises(RunError, match=r"^case_2: damaged$"):
-        load(Numbers(fails_at=2), range(2), workers)
+def test_failed_sample_stands_for_its_batch_and_ends_the_drawing() -> None:
+    dataset = SampleDataset(Numbers(), seed=0, batch_size=3)
+    drawn = []
+
+    def samples() -> Iterator[Sample | Failure]:
+        for number in dataset.numbers(1, range(4)):
+            drawn.append(number)
+            yield dataset[number]
+
+    assert collate(samples()) == Failure("case_5: damaged")
+    assert drawn == [3, 4, 5]
 
 
-def test_dead_worker_is_an_error_that_says_what_to_do() -> None:
-    with pytest.raises(RunError, match=r"a loader worker died .*: use fewer workers, or none with workers=0"):
-        load(Numbers(dies_in_workers=True), range(2), workers=1)
+def test_numbers_of_a_part_are_its_places_in_the_global_batch() -> None:
+    dataset = SampleDataset(Numbers(), seed=0, batch_size=6)
+    assert list(dataset.numbers(2, split_batch(6, Ranks(number=1, count=3)))) == [14, 15]
 
 
-def test_workers_leave_stop_signals_to_their_parent() -> None:
-    # Every worker gets one SIGTERM (the first) and Ctrl-C, as a process group does.
-    batches = load_batches(
-        Numbers(is_terminated=True), seed=0, batch_size=1, steps=range(1), workers=1, device=CPU
-    )
-    assert next(batches).cases == ("case_0",)
-
-
-def test_kernels_are_compiled_before_workers_start_and_not_without_steps() -> None:
-    source = Numbers()
-    load(source, range(1), workers=0)
-    load(source, range(0), workers=1)
-    assert source.warmed == 0
-    load(source, range(1), workers=1)
-    assert source.warmed == 1
-
-
-def test_workers_end_with_the_loader_even_if_something_keeps_its_frame() -> None:
-    """As a compiler's stored exceptions did: the process then waited for its workers for ever."""
-    kept: list[FrameType | None] = []
-
-    class Keeping(Numbers):
-        def warm(self) -> None:
-            kept.append(sys._getframe().f_back)
-
-    batches = load_batches(Keeping(), seed=1, batch_size=1, steps=range(9), workers=1, device=CPU)
-    next(batches)
-    assert len(multiprocessing.active_children()) == 1
-    batches.close()
-    assert kept[0] is not None
-    assert multiprocessing.active_children() == []
+def test_batch_that_can_not_be_shared_evenly_is_an_error() -> None:
+    with pytest.raises(RunError, match=r"4 processes can't share a batch of 6 evenly: start 1, 2, 3, 6 of"):
+        split_batch(6, Ranks(number=0, count=4))
