@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mixcl_auto.errors import DataError
-from mixcl_auto.io.dicom import choose_series, read_series
+from mixcl_auto.errors import DataError, MixCLError
+from mixcl_auto.io.dicom import choose_series, read_series, series_sha256
 from mixcl_auto.io.dicom_studies import studies_below
-from mixcl_auto.io.images import Volume, read_image, volume_of
+from mixcl_auto.io.images import Volume, read_image, source_sha256, volume_of
 from mixcl_auto.io.voxel_values import image_values
+from mixcl_auto.records.names import NAME_RULE, is_plain_name, shown
 
-__all__ = ["Scan", "find_scans", "read_scan", "refuse_clashes", "scan_list"]
+__all__ = ["Scan", "find_scans", "read_scan", "refuse_clashes", "scan_list", "scan_sha256"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,8 @@ def find_scans(source: Path, series: str | None = None) -> list[Scan]:
         series: the UID or number of a DICOM series, where the source is one scan of several series.
 
     Raises:
-        DataError: if there is no scan, or if ``series`` is given for anything but one DICOM scan.
+        DataError: if there is no scan, if one's name can't be that of a file that is written, or if
+            ``series`` is given for anything but one DICOM scan.
     """
     scans = [_image(source)] if source.is_file() else _scans_of_folder(source)
     if not scans:
@@ -53,6 +55,8 @@ def find_scans(source: Path, series: str | None = None) -> list[Scan]:
             f"{source}: no scan there; give an image ({', '.join(IMAGE_SUFFIXES)}), a folder of images, or a "
             "folder with DICOM slices in it or below it"
         )
+    if odd := [scan for scan in scans if not is_plain_name(scan.name)]:
+        raise DataError(f"{odd[0].path.parent}: {shown(odd[0].name)!r}: {NAME_RULE.format(what='scan')}")
     if series is None:
         return scans
     if len(scans) > 1:
@@ -80,6 +84,16 @@ def read_scan(scan: Scan) -> tuple[Volume, tuple[Path, ...]]:
         logger.info("%s: %s", scan.path, note)
     content = read_series(series)
     return volume_of(content, image_values(content.values_ijk)), series.files
+
+
+def scan_sha256(scan: Scan) -> str | None:
+    """Hash of the bytes that a scan is read from; none where they can't be, which reading it will explain."""
+    try:
+        if scan.is_dicom:
+            return series_sha256(choose_series(scan.path, scan.series)[0])
+        return source_sha256(scan.path)
+    except (MixCLError, OSError):
+        return None
 
 
 def scan_list(scans: Sequence[Scan]) -> str:

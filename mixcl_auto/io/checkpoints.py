@@ -3,6 +3,8 @@
 import errno
 import json
 import logging
+import pickle
+import warnings
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -33,15 +35,47 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         OSError: if it can't be written; the files that were there stay.
     """
     with replacing(path) as temporary:
-        with temporary.open("wb") as file:  # given a path, torch would not say that the disk is full
-            try:
-                torch.save(state, file)
-            except RuntimeError as problem:  # nor does it always, given a file
-                reason = f"the state could not be written ({_first_line(problem)}); the disk may be full"
-                raise OSError(errno.EIO, reason, str(path)) from problem
+        _save(temporary, path, state)
         sync(temporary)
         if path.exists():
             path.replace(previous_checkpoint(path))
+
+
+def write_state(path: Path, state: dict[str, Any]) -> None:
+    """Write tensors and plain Python values, in place of a file that may be there.
+
+    Raises:
+        OSError: if it can't be written.
+    """
+    with replacing(path) as temporary:
+        _save(temporary, path, state)
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Read what ``write_state`` wrote, on the CPU; nothing in it is run.
+
+    Raises:
+        WeightsError: if it is missing, damaged or of another kind.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file")
+    try:
+        _check_sums(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as problem:  # damaged bytes raise anything, down to IndexError
+        raise WeightsError(f"{path}: the file can't be read ({_reason(problem)})") from None
+    if not isinstance(state, dict):
+        raise WeightsError(f"{path}: a {type(state).__name__}, where names and values are needed")
+    return state
+
+
+def _save(temporary: Path, path: Path, state: dict[str, Any]) -> None:
+    with temporary.open("wb") as file:  # given a path, torch would not say that the disk is full
+        try:
+            torch.save(state, file)
+        except RuntimeError as problem:  # nor does it always, given a file
+            reason = f"the state could not be written ({_first_line(problem)}); the disk may be full"
+            raise OSError(errno.EIO, reason, str(path)) from problem
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
@@ -58,7 +92,7 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
             _check_sums(candidate)
             state: dict[str, Any] = torch.load(candidate, map_location="cpu", weights_only=True)
         except Exception as problem:  # damaged bytes raise anything, down to IndexError
-            logger.warning("%s: damaged checkpoint, passed over (%s)", candidate, _first_line(problem))
+            logger.warning("%s: damaged checkpoint, passed over (%s)", candidate, _reason(problem))
         else:
             if candidate != path:
                 logger.warning("%s: going back to the checkpoint before", candidate)
@@ -75,8 +109,21 @@ def _check_sums(path: Path) -> None:
         zipfile.BadZipFile: if not.
     """
     with zipfile.ZipFile(path) as archive:
+        _check_sizes(archive, path)
         if (damaged := archive.testzip()) is not None:
             raise zipfile.BadZipFile(f"{damaged} does not have its check sum")
+
+
+def _check_sizes(archive: zipfile.ZipFile, path: Path) -> None:
+    """See that an archive holds no more than its size: torch compresses nothing, and a bomb would.
+
+    Raises:
+        zipfile.BadZipFile: if not.
+    """
+    parts = archive.infolist()
+    is_compressed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
+    if is_compressed or sum(part.file_size for part in parts) > path.stat().st_size:
+        raise zipfile.BadZipFile("it is compressed, or says that it holds more than its size")
 
 
 def save_weights(path: Path, state: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
@@ -120,7 +167,12 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
             f"{path}: weights are read from .safetensors, .pt or .pth files, not {path.suffix!r}"
         )
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                _check_sizes(archive, path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, on kinds of pickle that are refused anyway
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # damaged bytes raise anything, down to IndexError
         raise WeightsError(
             f"{path}: the file is damaged, or holds Python objects beside tensors, which could run code when "
@@ -130,7 +182,7 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
     odd = [name for name, tensor in tensors.items() if not _is_array(tensor)]
     if odd:
         raise WeightsError(
-            f"{path}: {_first_few(odd)}: sparse, or without values (device meta); save dense tensors"
+            f"{path}: {_first_few(odd)}: sparse, expanded, or without values (meta); save dense tensors"
         )
     return tensors
 
@@ -180,12 +232,22 @@ def _names_tensors(value: Any) -> bool:
 
 
 def _is_array(tensor: torch.Tensor) -> bool:
-    return tensor.layout == torch.strided and not tensor.is_meta
+    """Whether a tensor has a value in the file for each of its elements."""
+    if tensor.layout != torch.strided or tensor.is_meta:
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def _first_few(names: Iterable[Any], most: int = 5) -> str:
     shown = [str(name)[:60] for name in names]
     return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
+
+
+def _reason(problem: BaseException) -> str:
+    """Why a file could not be read, without torch's advice to trust it."""
+    if isinstance(problem, pickle.UnpicklingError):
+        return "it holds more than tensors and plain values, which could run code when read"
+    return _first_line(problem)
 
 
 def _first_line(problem: BaseException) -> str:

@@ -1,28 +1,38 @@
 """``dataset.json`` as a document: read with care, since people write it by hand."""
 
 import json
-from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from mixcl_auto.errors import DataError
 from mixcl_auto.io.files import read_text
+from mixcl_auto.io.json_keys import parse_json
 from mixcl_auto.records.case import Role
+from mixcl_auto.records.names import PrintableName, is_plain_path, shown
 from mixcl_auto.records.record import Record, describe_mistakes
 
-_LARGEST_BYTES = 50_000_000
-"""A hundred thousand cases need half of it; a larger file is not what its name says."""
+
+def _plain_path(path: Path) -> Path:
+    if not is_plain_path(str(path)):
+        raise ValueError(f"{shown(str(path))} can't be the path of a file; correct it")
+    return path
+
+
+FilePath = Annotated[Path, AfterValidator(_plain_path)]
 
 
 class CaseEntry(Record):
-    """An item of ``cases``; paths are absolute or relative to the dataset's folder."""
+    """An item of ``cases``; paths are absolute or relative to the dataset's folder.
+
+    They may leave that folder, since the key is there to name files where they lie; files are only read.
+    """
 
     id: str
-    image: Path
-    label: Path | None = None
-    patient: str | None = None
+    image: FilePath
+    label: FilePath | None = None
+    patient: PrintableName | None = None
     series: str | None = Field(default=None, coerce_numbers_to_str=True)
     label_flips: str | None = Field(default=None, pattern="^i?j?k?$")
 
@@ -48,11 +58,6 @@ def read_document(path: Path) -> DatasetDocument:
         DataError: if it is missing or no UTF-8 text, if it is not JSON, if a key stands twice (JSON's readers
             keep the last one without a word), or if keys are missing or of the wrong type, all named at once.
     """
-    if path.is_file() and path.stat().st_size > _LARGEST_BYTES:
-        raise DataError(
-            f"{path}: {path.stat().st_size / 1e6:.0f} MB are too much for a dataset's description; see "
-            "raw_data_template for examples"
-        )
     text = read_text(path, what="dataset description", remedy="see raw_data_template for examples")
     if not text.strip():
         raise DataError(f"{path}: the file is empty; see raw_data_template for examples")
@@ -68,14 +73,8 @@ def read_document(path: Path) -> DatasetDocument:
 
 
 def _parse(text: str, path: Path) -> Any:
-    twice: list[str] = []
-
-    def note_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        twice.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        return dict(pairs)
-
     try:
-        value = json.loads(text, object_pairs_hook=note_repeated)
+        value, twice = parse_json(text)
     except json.JSONDecodeError as problem:
         raise DataError(f"{path}: not JSON ({problem}); correct that line") from None
     except (RecursionError, ValueError) as problem:
@@ -84,6 +83,5 @@ def _parse(text: str, path: Path) -> Any:
         )
         raise DataError(f"{path}: can't be used ({reason}); see raw_data_template for examples") from None
     if twice:
-        keys = ", ".join(dict.fromkeys(twice))
-        raise DataError(f"{path}: keys given twice: {keys}; keep one of each, or rename one")
+        raise DataError(f"{path}: keys given twice: {twice}; keep one of each, or rename one")
     return value

@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from mixcl_auto.errors import DataError
-from mixcl_auto.io.dicom_files import compression_of, refuse_short_pixels
+from mixcl_auto.io.dicom_files import compression_of, refuse_lying_size, refuse_short_pixels
 from mixcl_auto.io.dicom_slices import Slice, scan_folder
 from mixcl_auto.io.dicom_stack import in_order, stack_geometry, stack_problem
 from mixcl_auto.io.itk import Array, FileContent, itk_errors, sitk
 from mixcl_auto.io.voxel_values import image_values
 from mixcl_auto.records.case import Geometry
+from mixcl_auto.records.names import shown
 
 _LARGEST_AXIAL_TILT_DEGREES = 30.0
 _LISTED = 12
@@ -52,9 +53,10 @@ class DicomSeries:
         """Such as ``series 3 (CT, 120 slices of 512 x 512, 0.7 x 0.7 x 2.5 mm)``."""
         i, j, k = self.geometry.size
         spacing = " x ".join(f"{value:.3g}" for value in self.geometry.spacing_mm)
-        name = self.uid if self.number is None else self.number
+        name = shown(self.uid) if self.number is None else self.number
         slices = "1 slice" if k == 1 else f"{k} slices"
-        return f"series {name} ({self.modality or 'no modality'}, {slices} of {i} x {j}, {spacing} mm)"
+        modality = shown(self.modality) or "no modality"
+        return f"series {name} ({modality}, {slices} of {i} x {j}, {spacing} mm)"
 
 
 def find_series(folder: Path) -> list[DicomSeries]:
@@ -124,6 +126,8 @@ def read_series(series: DicomSeries, *, hashed: bool = False, note: str | None =
     if series.problem is not None:
         raise DataError(f"{series.files[0].parent}: {series}: {series.problem}")
     columns, rows, slices = series.geometry.size
+    for file in series.files:
+        refuse_lying_size(file, rows * columns)
     values: Array = np.empty((slices, rows, columns), np.int16)
     digest = hashlib.sha256()
     for k, file in enumerate(series.files):
@@ -212,7 +216,7 @@ def _asked_for(series: Sequence[DicomSeries], wanted: str, folder: Path) -> Dico
 
 def _listing(series: Sequence[DicomSeries], opening: str) -> str:
     """Each series with its UID, once."""
-    lines = [f"{one}" if one.number is None else f"{one} {one.uid}" for one in series[:_LISTED]]
+    lines = [f"{one}" if one.number is None else f"{one} {shown(one.uid)}" for one in series[:_LISTED]]
     more = [f"{len(series) - _LISTED} more"] if len(series) > _LISTED else []
     return f"{opening}: {'; '.join([*lines, *more])}"
 

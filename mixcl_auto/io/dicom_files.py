@@ -9,6 +9,8 @@ from mixcl_auto.errors import DataError
 
 _MAGIC_AT, _MAGIC = 128, b"DICM"
 _HEAD_BYTES = 2048
+_BEST_COMPRESSION = 10_000
+"""More than JPEG 2000 makes of an empty slice."""
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 _CLASS = "1.2.840.10008.5.1.4.1.1."
 SLICE_CLASSES = frozenset(
@@ -61,6 +63,31 @@ def compression_of(data: bytes) -> str | None:
     """The UID of a DICOM file's transfer syntax if it compresses pixels, else None."""
     found = _uid(rb"\x02\x00\x10\x00", data[:_HEAD_BYTES])
     return found if found and found.startswith(("1.2.840.10008.1.2.4", "1.2.840.10008.1.2.5")) else None
+
+
+def refuse_lying_size(path: Path, pixels: int) -> None:
+    """Refuse a file that is too small for its rows and columns, before memory is asked for them.
+
+    Args:
+        path: of a slice.
+        pixels: that its header declares; each takes a byte or more.
+
+    Raises:
+        DataError: if they can't be in it, or it can't be opened.
+    """
+    try:
+        with path.open("rb") as file:
+            compressed = compression_of(file.read(_HEAD_BYTES)) is not None
+        held = path.stat().st_size * (_BEST_COMPRESSION if compressed else 1)
+    except OSError as problem:
+        raise DataError(
+            f"{path}: the file can't be opened ({problem.strerror}); start again if it was just moved"
+        ) from None
+    if pixels > held:
+        raise DataError(
+            f"{path}: its pixels are cut short (the header declares {pixels}, the file has "
+            f"{path.stat().st_size} bytes); copy or download it again"
+        )
 
 
 def refuse_short_pixels(path: Path, data: bytes, needed: int) -> None:

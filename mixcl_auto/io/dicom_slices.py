@@ -15,6 +15,8 @@ from mixcl_auto.errors import DataError
 from mixcl_auto.io.dicom_files import DICOM_SUFFIXES, SLICE_CLASSES, files_below, sop_class_of
 from mixcl_auto.io.itk import itk_errors, sitk
 
+_LARGEST_NUMBER = 1e9
+"""In mm: a thousand kilometres."""
 _RIGHT_ANGLE_TOLERANCE = 0.01
 """Of scalar products: directions are sometimes written with two decimals."""
 
@@ -82,8 +84,12 @@ def open_header(path: Path) -> Any:
 
 
 def header_text(reader: Any, key: str) -> str:
-    """A tag of an open header such as ``0008|0060``; empty where it is absent."""
-    return str(reader.GetMetaData(key)).strip(" \0") if reader.HasMetaDataKey(key) else ""
+    """A tag of an open header such as ``0008|0060``; empty where it is absent.
+
+    Control characters, and bytes that are no text, are escaped: the text may stand in a message.
+    """
+    text = str(reader.GetMetaData(key)).strip(" \0") if reader.HasMetaDataKey(key) else ""
+    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
 
 
 def _read_header(path: Path) -> Slice | None:
@@ -99,7 +105,7 @@ def _read_header(path: Path) -> Slice | None:
     return Slice(
         path=path,
         series_uid=header_text(reader, "0020|000e"),
-        series_number=int(number) if re.fullmatch(r"[+-]?\d+", number) else None,
+        series_number=int(number) if re.fullmatch(r"[+-]?\d{1,12}", number) else None,
         modality=header_text(reader, "0008|0060"),
         patient_id=header_text(reader, "0010|0020"),
         size=reader.GetSize()[:2],
@@ -142,9 +148,9 @@ def _at_right_angles(axes: tuple[float, ...]) -> bool:
 
 
 def _numbers(reader: Any, key: str, count: int) -> tuple[float, ...] | None:
-    """A tag's numbers; None unless there are that many, all finite."""
+    """A tag's numbers; None unless there are that many, none beyond what any scanner's can be."""
     try:
         numbers = tuple(float(part) for part in header_text(reader, key).split("\\"))
     except ValueError:
         return None
-    return numbers if len(numbers) == count and np.isfinite(numbers).all() else None
+    return numbers if len(numbers) == count and np.all(np.abs(numbers) < _LARGEST_NUMBER) else None

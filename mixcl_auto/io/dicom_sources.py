@@ -37,6 +37,21 @@ _MAY_BE_EMPTY = (
     "ReferringPhysicianName",
 )
 """What the standard wants there, if only empty; anonymised files often lack it."""
+_ALSO_KEPT = (
+    "SpecificCharacterSet",
+    "ImageType",
+    "InstanceNumber",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "PatientPosition",
+    "PositionReferenceIndicator",
+    "SeriesNumber",
+    "SliceThickness",
+    "SoftwareVersions",
+    "SpacingBetweenSlices",
+)
+"""All else, such as comments, descriptions, institutions and private elements, highdicom never sees: it would
+copy some of it."""
 
 
 def read_source_headers(slices: Sequence[Path], geometry: Geometry) -> list[Any]:
@@ -68,6 +83,7 @@ def read_source_headers(slices: Sequence[Path], geometry: Geometry) -> list[Any]
         if not header:
             raise DataError(f"{file}: the slice can't be read; the series changed, predict it again")
         _check_header(header, file, k, geometry)
+        _leave_out_the_rest(header)
         headers.append(header)
     _harmonise(headers, geometry, slices[0].parent)
     return headers
@@ -89,6 +105,15 @@ def _check_header(header: Any, file: Path, k: int, geometry: Geometry) -> None:
     off_mm = abs(along_mm - k * geometry.spacing_mm[2])
     if off_mm > geometry.spacing_mm[2] / 2 or (header.Columns, header.Rows) != geometry.size[:2]:
         raise DataError(f"{file}: not slice {k + 1} of the grid; the series changed, predict it again")
+
+
+def _leave_out_the_rest(header: Any) -> None:
+    from pydicom.datadict import tag_for_keyword
+
+    kept = {tag_for_keyword(keyword) for keyword in (*_REQUIRED, *_MAY_BE_EMPTY, *_ALSO_KEPT)}
+    for tag in list(header.keys()):
+        if tag not in kept:
+            del header[tag]
 
 
 def _harmonise(headers: Sequence[Any], geometry: Geometry, source: Path) -> None:

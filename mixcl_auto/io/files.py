@@ -11,7 +11,7 @@ from pathlib import Path
 from mixcl_auto.errors import DataError
 from mixcl_auto.io.partial_files import partial_path, remove_abandoned
 
-LARGEST_TEXT_BYTES = 64_000_000
+LARGEST_TEXT_BYTES = 50_000_000
 """A dataset of a hundred thousand cases is described in half of it; more is not what the name says."""
 
 

@@ -9,11 +9,13 @@ import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mixcl_auto.errors import DataError
-from mixcl_auto.io.detached import names_other_files
+from mixcl_auto.io.declared_size import declared_bytes, refuse_lying_header
+from mixcl_auto.io.detached import names_other_files, voxel_place
 from mixcl_auto.io.dicom import choose_series, read_series
 from mixcl_auto.io.dicom_files import is_dicom_file
 from mixcl_auto.io.files import check_readable, file_sha256, replacing
@@ -144,12 +146,23 @@ def read_geometry(path: Path, series: str | None = None) -> Geometry:
     _check_file(path)
     if series is not None:
         raise DataError(f"{path}: series {series} was asked for, but this is a file; give the series' folder")
+    reader = _header(path)
+    _check_axes(reader.GetSize(), reader.GetNumberOfComponents(), path)
+    if not np.isfinite([*reader.GetSpacing(), *reader.GetOrigin(), *reader.GetDirection()]).all():
+        raise DataError(
+            f"{path}: the header places the voxels nowhere (spacing, origin or direction are no numbers); "
+            "write the true ones into it, or export the file again"
+        )
+    return header_geometry(reader)
+
+
+def _header(path: Path) -> Any:
+    """ITK's reader, which has read the header and no voxel."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     with itk_errors(path, "read"):
         reader.ReadImageInformation()
-    _check_axes(reader.GetSize(), reader.GetNumberOfComponents(), path)
-    return header_geometry(reader)
+    return reader
 
 
 def source_sha256(path: Path) -> str:
@@ -189,6 +202,7 @@ def _check_file(path: Path) -> None:
         )
     if is_nifti(path):
         check_header(path)
+    voxel_place(path)
     if path.name.lower().endswith(_PAIR_ENDINGS):
         raise DataError(
             f"{path}: pairs of .hdr and .img are not read, since ITK fills a truncated one with zeros; "
@@ -201,6 +215,10 @@ def _check_axes(size: tuple[int, ...], channels: int, path: Path) -> None:
         raise DataError(
             f"{path}: the image has {channels} values per voxel, one is needed; write one channel"
         )
+    if min(size) < 1:
+        raise DataError(
+            f"{path}: the header gives {' x '.join(map(str, size))} voxels; export the file again"
+        )
     if len(size) != 3 and not (len(size) == 4 and size[3] == 1):
         text = " x ".join(map(str, size))
         raise DataError(
@@ -209,8 +227,12 @@ def _check_axes(size: tuple[int, ...], channels: int, path: Path) -> None:
 
 
 def _itk_values(path: Path, geometry: Geometry) -> Array:
+    header = _header(path)
+    with itk_errors(path, "read"):
+        needed_bytes = declared_bytes(header)
+    refuse_lying_header(path, needed_bytes)
     if is_metaimage(path):
-        check_compressed(path)
+        check_compressed(path, needed_bytes)
     with itk_errors(path, "read"):
         values: Array = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
     return values.reshape(geometry.size[::-1]).transpose(2, 1, 0)

@@ -17,7 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mixcl_auto.errors import DataError
-from mixcl_auto.io.nifti_header import GZIP_MAGIC, NiftiHeader
+from mixcl_auto.io.nifti_header import GZIP_MAGIC, HEADER_BYTES, NiftiHeader
+
+_GZIP_WINDOW = zlib.MAX_WBITS | 16
+_BEST_COMPRESSION = 1032
+"""Of deflate: no stretch of bytes becomes longer by more than this factor."""
 
 _TYPES = {
     2: "u1",
@@ -53,15 +57,15 @@ def nifti_values(data: bytes, count: int, path: Path) -> npt.NDArray[Any] | None
     Raises:
         DataError: if the file is truncated or damaged.
     """
-    data = decompress(data, path) if data.startswith(GZIP_MAGIC) else data
-    try:
-        header = NiftiHeader.unpack(data)
-    except struct.error:
-        raise _truncated(path, "not even a NIfTI header") from None
+    compressed = data.startswith(GZIP_MAGIC)
+    header = _header(decompress(data, path, HEADER_BYTES) if compressed else data, path)
     if header.datatype not in _TYPES:
         return None
     dtype = np.dtype(header.order + _TYPES[header.datatype])
-    missing = header.vox_offset + count * dtype.itemsize - len(data)
+    needed = header.vox_offset + count * dtype.itemsize
+    if compressed:
+        data = decompress(data, path, needed)
+    missing = needed - len(data)
     if missing > 0:
         raise _truncated(path, f"{missing} of {count * dtype.itemsize} bytes of voxels are missing")
     values = np.frombuffer(data, dtype, count, header.vox_offset)
@@ -71,23 +75,54 @@ def nifti_values(data: bytes, count: int, path: Path) -> npt.NDArray[Any] | None
     return values * np.float64(slope or 1.0) + np.float64(intercept)
 
 
-def decompress(data: bytes, path: Path) -> bytes:
-    """Decompress gzip, checking its checksum and length.
+def _header(data: bytes, path: Path) -> NiftiHeader:
+    try:
+        return NiftiHeader.unpack(data)
+    except struct.error:
+        raise _truncated(path, "not even a NIfTI header") from None
+
+
+def decompress(data: bytes, path: Path, most_bytes: int) -> bytes:
+    """Decompress gzip up to a length; where it ends before, its checksum and length are checked.
+
+    Args:
+        data: one or more members, as ``bgzip`` writes them.
+        path: for errors.
+        most_bytes: what follows is not decompressed: a small file can hold a thousand times its size.
 
     Raises:
         DataError: if it is truncated or damaged.
     """
-    library = _gzip_library()
     try:
-        plain: bytes = library.decompress(data)
+        return _members(data, most_bytes)
     except (EOFError, OSError, ValueError, zlib.error) as problem:
         raise _truncated(path, str(problem)) from None
     except Exception as problem:
         # isal has an exception class of its own, which is not zlib's
-        if type(problem).__module__.startswith("isal"):
+        if type(problem).__module__.startswith(("isal", "igzip")):
             raise _truncated(path, str(problem)) from None
         raise
-    return plain
+
+
+def _members(data: bytes, most_bytes: int) -> bytes:
+    """The content of a gzip file's members, one after the other.
+
+    Raises:
+        EOFError: if the last one is cut short.
+    """
+    parts: list[bytes] = []
+    missing = min(most_bytes, _BEST_COMPRESSION * len(data))
+    while data.startswith(GZIP_MAGIC) and missing >= 0:
+        stream = _gzip_stream()
+        # One byte more than wanted shows that the end, and the checksum behind it, was reached.
+        part = stream.decompress(data, missing + 1)
+        if not stream.eof and len(part) <= missing:
+            raise EOFError("the compressed data end too early")
+        parts.append(part)
+        missing -= len(part)
+        data = stream.unused_data.lstrip(b"\0")
+    plain = parts[0] if len(parts) == 1 else b"".join(parts)
+    return plain[:most_bytes]
 
 
 def compress(data: bytes) -> bytes:
@@ -121,6 +156,15 @@ def _gzip_library() -> ModuleType:
         return gzip
     library: ModuleType = igzip
     return library
+
+
+def _gzip_stream() -> Any:
+    """A decompressor of one member that takes a limit."""
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        return zlib.decompressobj(_GZIP_WINDOW)
+    return isal_zlib.decompressobj(_GZIP_WINDOW)
 
 
 def _truncated(path: Path, detail: str) -> DataError:

@@ -22,6 +22,7 @@ from mixcl_auto.records.case import Geometry
 GZIP_MAGIC = b"\x1f\x8b"
 _LENGTHS = (348, 540)
 """Of a header of version 1 and 2; they stand in its first four bytes."""
+HEADER_BYTES = max(_LENGTHS)
 _MILLIMETRES = {0: 1.0, 1: 1e3, 2: 1.0, 3: 1e-3}
 """``xyzt_units`` (unknown, metre, millimetre, micrometre) to mm."""
 _TOLERANCE_VOXELS = 0.25
@@ -170,14 +171,14 @@ def _read_header(path: Path) -> NiftiHeader:
 def _start(path: Path) -> bytes:
     """The first decompressed bytes; fewer where the file ends before."""
     with path.open("rb") as file:
-        data = file.read(_LENGTHS[1])
+        data = file.read(HEADER_BYTES)
     if not data.startswith(GZIP_MAGIC):
         return data
     if not path.name.lower().endswith(".gz"):
         raise DataError(f"{path}: compressed (gzip), but not named so; rename it to {path.name}.gz")
     with gzip.open(path) as stream:
         try:
-            return stream.read(_LENGTHS[1])
+            return stream.read(HEADER_BYTES)
         except (EOFError, OSError, zlib.error) as problem:
             raise DataError(
                 f"{path}: truncated or damaged ({problem}); copy or download the file again"

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from mixcl_auto.errors import MixCLError, PlanError
 from mixcl_auto.io.files import read_text, replacing, write_text
+from mixcl_auto.io.json_keys import parse_json
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.records.fingerprint import DatasetFingerprint
 from mixcl_auto.records.plan import DatasetPlan, Plan
@@ -47,9 +48,13 @@ def read_plan(path: Path) -> Plan:
 
     Raises:
         DataError: if the file can't be read.
-        PlanError: if it is malformed.
+        PlanError: if it is malformed, or a key stands twice.
     """
-    return Plan.from_json(read_text(path, what="plan", remedy=_PLAN_AGAIN), source=str(path), error=PlanError)
+    text = read_text(path, what="plan", remedy=_PLAN_AGAIN)
+    plan = Plan.from_json(text, source=str(path), error=PlanError)
+    if twice := parse_json(text)[1]:
+        raise PlanError(f"{path}: keys given twice: {twice}; keep one of each")
+    return plan
 
 
 def write_plan(path: Path, plan: Plan) -> None:
@@ -125,16 +130,18 @@ def read_split(workspace: Workspace, dataset: DatasetPlan) -> DatasetSplit:
 
 
 def _write_named(path: Path, record: Record) -> str:
+    """Write a record; another one that was there is kept beside it."""
+    written = content_hash(record)
     if path.is_file():
         before = path.read_bytes()
         try:
-            kept = _earlier(path, content_hash(type(record).from_json(before.decode(), source=str(path))))
+            replaced = content_hash(type(record).from_json(before.decode(), source=str(path)))
         except (MixCLError, UnicodeDecodeError):
-            kept = None  # no plan can rest on a malformed file
-        if kept is not None and not kept.is_file():
-            write_text(kept, before.decode())
+            replaced = written  # no plan can rest on a malformed file
+        if replaced != written and not _earlier(path, replaced).is_file():
+            write_text(_earlier(path, replaced), before.decode())
     write_text(path, record.to_json())
-    return content_hash(record)
+    return written
 
 
 def _earlier(path: Path, record_hash: str) -> Path:

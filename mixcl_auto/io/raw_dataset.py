@@ -8,13 +8,12 @@ from typing import Any
 from mixcl_auto.errors import DataError
 from mixcl_auto.io.dataset_document import CaseEntry, DatasetDocument, read_document
 from mixcl_auto.records.case import RawCase, RawDataset
+from mixcl_auto.records.names import NAME_RULE, is_plain_name, is_printable_name, shown
 
 _CHANNEL = "_0000"
 _DATA_ENDINGS = (".raw", ".zraw", ".raw.gz", ".img", ".img.gz")
 """Of files that hold the voxels of a header beside them."""
 _LARGEST_LABEL = 255
-_LONGEST_NAME = 200
-"""In bytes of UTF-8: file systems take 255, and files get prefixes and endings."""
 
 
 def dataset_folders(raw_data: Path) -> list[Path]:
@@ -116,12 +115,15 @@ def parse_labels(labels: Mapping[str, Any], path: Path) -> dict[str, int]:
     odd = [key for key, pair in zip(labels, pairs, strict=True) if pair is None]
     if odd:
         raise DataError(
-            f"{path}: labels {', '.join(odd)}: write a name and one whole number (regions and ignored labels "
-            "are not supported)"
+            f"{path}: labels {', '.join(map(shown, odd[:20]))}: write a name and one whole number (regions "
+            "and ignored labels are not supported)"
         )
     named = [pair for pair in pairs if pair is not None and pair[1] != 0]
-    if nameless := [value for name, value in named if not (name.strip() and name.isprintable())]:
-        raise DataError(f"{path}: labels {nameless} have no name that can be printed; give each a name")
+    if nameless := [value for name, value in named if not is_printable_name(name)]:
+        raise DataError(
+            f"{path}: labels {nameless} have no name that can be printed (at most 200 bytes, no control "
+            "characters); give each a name"
+        )
     values = sorted(value for _, value in named)
     if not values or values != list(range(1, len(values) + 1)) or len(values) > _LARGEST_LABEL:
         raise DataError(
@@ -147,7 +149,8 @@ def _channel_name(document: DatasetDocument, path: Path) -> str:
     channels = document.channel_names or document.modality or {"0": "CT"}
     if len(channels) != 1:
         raise DataError(
-            f"{path}: one channel is supported, got {len(channels)}: {', '.join(channels.values())}; keep "
+            f"{path}: one channel is supported, got {len(channels)}: "
+            f"{', '.join(map(shown, list(channels.values())[:20]))}; keep "
             "one of them, and its files"
         )
     return next(iter(channels.values())).strip()
@@ -226,18 +229,6 @@ def _listed(folder: Path) -> list[Path]:
         raise DataError(
             f"{folder}: can't be listed ({problem.strerror}); it must be a folder that you may read"
         ) from None
-
-
-NAME_RULE = (
-    "a {what} must be a plain name: no / or \\, no control characters, no leading dot, at most 200 bytes; "
-    "rename it"
-)
-
-
-def is_plain_name(name: str) -> bool:
-    """Whether a dataset or case can be called so: any script and spaces, but nothing that leaves a folder."""
-    allowed = name.isprintable() and not name.startswith(".") and not set(name) & set("/\\")
-    return allowed and 0 < len(name.encode()) <= _LONGEST_NAME
 
 
 def _check_names(cases: Iterable[RawCase], path: Path) -> None:

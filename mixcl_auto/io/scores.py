@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from mixcl_auto.errors import DataError
 from mixcl_auto.io.files import read_text, write_text
+from mixcl_auto.records.names import shown
 from mixcl_auto.records.record import describe_mistakes
 from mixcl_auto.records.score import OrganScore
 
@@ -32,13 +33,22 @@ def read_scores(path: Path) -> list[OrganScore]:
         DataError: if the file is missing or malformed; names the row.
     """
     remedy = "score the run again with `mixcl_auto evaluate`"
-    lines = csv.reader(io.StringIO(read_text(path, what="table of scores", remedy=remedy)))
-    header = tuple(next(lines, ()))
-    if header != COLUMNS:
+    header, *rows = _rows(path, remedy)
+    if tuple(header) != COLUMNS:
         raise DataError(
-            f"{path}: the columns must be {', '.join(COLUMNS)}; got {', '.join(header)}; {remedy}"
+            f"{path}: the columns must be {', '.join(COLUMNS)}; got {', '.join(map(shown, header[:20]))}; "
+            f"{remedy}"
         )
-    return [_score(path, number, row) for number, row in enumerate(lines, start=2)]
+    return [_score(path, number, row) for number, row in enumerate(rows, start=2)]
+
+
+def _rows(path: Path, remedy: str) -> list[list[str]]:
+    """The cells of all lines; one empty line where there is none."""
+    text = read_text(path, what="table of scores", remedy=remedy)
+    try:
+        return list(csv.reader(io.StringIO(text))) or [[]]
+    except csv.Error as problem:
+        raise DataError(f"{path}: the table of scores is damaged ({problem}); {remedy}") from None
 
 
 def _score(path: Path, number: int, row: list[str]) -> OrganScore:

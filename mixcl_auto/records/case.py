@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from mixcl_auto.records.names import PlainName, PrintableName
 from mixcl_auto.records.record import Record
 
 Role = Literal["pretrain", "target", "both"]
@@ -59,10 +60,10 @@ class Geometry(Record):
 class CachedCase(Record):
     """``case.json`` of the cache; written last, so that its presence means that the case is whole."""
 
-    id: str
+    id: PlainName
     key: str
     """Hash of both files' contents, the plan's preprocess section, the cache's format and the patient."""
-    patient: str
+    patient: PrintableName
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
     source: Geometry

@@ -2,14 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 from mixcl_auto.errors import PlanError
+from mixcl_auto.records.names import WEIGHTS_SUFFIXES as WEIGHTS_SUFFIXES
+from mixcl_auto.records.names import init_name as init_name
 from mixcl_auto.records.plan import MIXCL, SCRATCH, SUPERVISED, Method, Plan, Term
-
-WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth")
-"""What tells a weights file from the name of a pre-training."""
 
 TableChoice = Literal["all", "1", "2"]
 Unit = tuple[int, int]
@@ -44,11 +42,6 @@ class Pretraining:
     name: str
     method: Method = "mixcl"
     without: tuple[Term, ...] = ()
-
-
-def init_name(init: str) -> str:
-    """How initial weights are called in results: as given, or the stem of a weights file."""
-    return Path(init).stem if init.endswith(WEIGHTS_SUFFIXES) else init
 
 
 def planned_runs(

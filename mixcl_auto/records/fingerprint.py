@@ -1,5 +1,6 @@
 """What planning measures in the raw data."""
 
+from mixcl_auto.records.names import PlainName, PrintableName
 from mixcl_auto.records.record import Record
 
 
@@ -19,8 +20,8 @@ class Intensities(Record):
 class CaseFingerprint(Record):
     """One case as measured; shapes and spacings are in RAS axis order (x, y, z)."""
 
-    id: str
-    patient: str
+    id: PlainName
+    patient: PrintableName
     image_hash: str
     """SHA-256 of the image file's bytes."""
     label_hash: str
@@ -38,7 +39,7 @@ class CaseFingerprint(Record):
 class DatasetFingerprint(Record):
     """All cases of a dataset and what the planner's rules need of them."""
 
-    dataset: str
+    dataset: PlainName
     cases: tuple[CaseFingerprint, ...]
     median_shape: tuple[float, float, float]
     median_spacing_mm: tuple[float, float, float]

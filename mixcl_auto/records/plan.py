@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from mixcl_auto.errors import PlanError
 from mixcl_auto.records.case import Role
+from mixcl_auto.records.names import ContentHash, Init, PlainName, PrintableName
 from mixcl_auto.records.record import Record
 
 Positive = Annotated[int, Field(gt=0)]
@@ -74,16 +75,16 @@ class NetworkPlan(Record):
 class DatasetPlan(Record):
     """A dataset as planned: which cases, which labels, and the files that hold its fingerprint and folds."""
 
-    name: str
+    name: PlainName
     role: Role
     channel_name: str = "CT"
-    labels: dict[str, Positive]
-    cases: tuple[str, ...]
-    left_out: dict[str, str] = Field(default_factory=dict)
+    labels: dict[PrintableName, Positive]
+    cases: tuple[PlainName, ...]
+    left_out: dict[PlainName, str] = Field(default_factory=dict)
     """Case id to the reason why ``--skip-invalid`` left it out."""
-    fingerprint: str
+    fingerprint: ContentHash
     """Content hash of ``plans/fingerprints/<name>.json``."""
-    split: str | None = None
+    split: ContentHash | None = None
     """Content hash of ``plans/splits/<name>.json``, for targets."""
 
     @property
@@ -130,6 +131,8 @@ class TrainerPlan(Record):
     compile: bool = False
     """Whether ``torch.compile`` makes the network's passes: a minute or more at the start. ``tiny`` was
     slower for it on a CPU; compare with ``mixcl_auto benchmark --set``."""
+    deterministic: bool = False
+    """Whether a GPU computes the same to the bit each time, by slower kernels; a CPU always does."""
     checkpoint_every: Positive = 100
     gradient_every: NonNegative = 0
     """Steps between measurements of each term's share of the encoder's gradient norm; 0 is never."""
@@ -246,17 +249,17 @@ class ExperimentPlan(Record):
 
     fractions: tuple[Fraction, ...] = (0.05, 0.15, 0.5, 1.0)
     folds: tuple[NonNegative, ...] = (0, 1, 2, 3, 4)
-    inits: tuple[str, ...] = (SCRATCH, MIXCL)
+    inits: tuple[Init, ...] = (SCRATCH, MIXCL)
     """Initial weights to compare: ``scratch``, ``scratch-2``, ``mixcl``, ``supervised``, an ablation, a
     pre-training made by hand, or a weights file."""
     seeds: tuple[NonNegative, ...] = (0,)
-    target_fractions: dict[str, tuple[Fraction, ...]] = Field(default_factory=dict)
+    target_fractions: dict[PlainName, tuple[Fraction, ...]] = Field(default_factory=dict)
     """A target's name to its fractions, instead of ``fractions``."""
     ablations: dict[str, tuple[Term, ...]] = Field(default={"no_reconstruction": ("reconstruction",)})
     """A pre-training's name to the terms that it leaves out; the paper's middle row of Table 2."""
     ablation_fractions: tuple[Fraction, ...] = (0.3,)
     """Shares of labels of Table 2, for ``scratch``, the ablations and ``mixcl``."""
-    target_ablation_fractions: dict[str, tuple[Fraction, ...]] = Field(default_factory=dict)
+    target_ablation_fractions: dict[PlainName, tuple[Fraction, ...]] = Field(default_factory=dict)
     """A target's name to its fractions in Table 2, instead of ``ablation_fractions``."""
 
     @model_validator(mode="after")

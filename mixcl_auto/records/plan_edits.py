@@ -44,7 +44,7 @@ def edit_plan(plan: Plan, edits: Iterable[str]) -> Plan:
 def _parse_value(text: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, thousands of brackets
         return text
 
 

@@ -2,6 +2,9 @@
 
 from typing import Literal
 
+from pydantic import Field
+
+from mixcl_auto.records.names import PlainName, RelativeFolders
 from mixcl_auto.records.plan import InferencePlan
 from mixcl_auto.records.record import Record
 
@@ -21,17 +24,26 @@ class HeldOutPredictions(Record):
     model_sha256: str
     """Of the weights that predicted."""
     inference: InferencePlan
-    cases: tuple[str, ...] = ()
+    cases: tuple[PlainName, ...] = ()
     """Whose label maps are there, on both grids."""
 
 
 class PredictingModel(Record):
     """One of the networks that predicted."""
 
-    run: str
+    run: RelativeFolders
     """Its folder below the plan's results: dataset, initialisation, fraction, fold, seed."""
     weights_sha256: str
     """Of its ``model.safetensors``."""
+
+
+class SegmentedScan(Record):
+    """What was written of a scan, and from what, so that the same call need not do it again."""
+
+    input_sha256: str
+    """Of the bytes of the image's file, or of the files of the DICOM series."""
+    files: dict[RelativeFolders, str]
+    """Path below the output folder to the SHA-256 of each file."""
 
 
 class PredictionRecord(Record):
@@ -48,9 +60,11 @@ class PredictionRecord(Record):
     """Whose probabilities were averaged."""
     flips: str
     """Axes of the flips that each network's output was averaged over."""
-    scans: tuple[str, ...] = ()
+    scans: tuple[PlainName, ...] = ()
     """The names of those that these models segmented."""
-    other_scans: tuple[str, ...] = ()
+    written: dict[PlainName, SegmentedScan] = Field(default_factory=dict)
+    """Of each of these scans; none of those that an earlier version segmented."""
+    other_scans: tuple[PlainName, ...] = ()
     """Of which files of other models lie here still."""
 
     def same_recipe(self, other: "PredictionRecord") -> bool:

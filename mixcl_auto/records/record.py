@@ -7,6 +7,10 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mixcl_auto.errors import DataError, MixCLError
+from mixcl_auto.records.names import shown
+
+_MOST_MISTAKES = 50
+"""Listed of one document; people write fewer."""
 
 
 class Record(BaseModel):
@@ -43,16 +47,18 @@ class Record(BaseModel):
 
 
 def describe_mistakes(problem: ValidationError, source: str) -> str:
-    """All mistakes of a document, one line each with the path of the field."""
+    """The mistakes of a document, one line each with the path of the field; of very many the first."""
     mistakes = problem.errors()
     if mistakes[0]["type"] == "json_invalid":
         return f"{source}: not JSON ({mistakes[0]['ctx']['error']}); correct it there, or restore the file"
     lines = [
-        f"  {'.'.join(map(str, mistake['loc'])) or '(document)'}: "
+        f"  {'.'.join(shown(str(part)) for part in mistake['loc']) or '(document)'}: "
         + mistake["msg"].removeprefix("Value error, ")
-        for mistake in mistakes
+        for mistake in mistakes[:_MOST_MISTAKES]
     ]
-    return "\n".join([f"{source}: {len(lines)} mistake(s); correct these fields:", *lines])
+    if len(mistakes) > _MOST_MISTAKES:
+        lines.append(f"  and {len(mistakes) - _MOST_MISTAKES} more")
+    return "\n".join([f"{source}: {len(mistakes)} mistake(s); correct these fields:", *lines])
 
 
 def content_hash(record: BaseModel) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from mixcl_auto.records.names import PlainName
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.records.record import Record
 
@@ -35,7 +36,7 @@ class LoadedWeights(Record):
 class PretrainRun(Record):
     """``run.json`` of a pre-training."""
 
-    name: str
+    name: PlainName
     plan: Plan
     status: Literal["running", "finished"]
     environment: Environment
@@ -48,8 +49,8 @@ class PretrainRun(Record):
 class FinetuneRun(Record):
     """``run.json`` of a fine-tuning."""
 
-    dataset: str
-    init: str
+    dataset: PlainName
+    init: PlainName
     """``scratch``, a pre-training's name, or the stem of a weights file."""
     without: tuple[str, ...] = ()
     """Terms that the pre-training behind ``init`` left out, for Table 2."""
@@ -65,7 +66,7 @@ class FinetuneRun(Record):
     environment: Environment
     weights: LoadedWeights | None
     """Absent for ``scratch``."""
-    training_cases: tuple[str, ...]
-    held_out_cases: tuple[str, ...]
+    training_cases: tuple[PlainName, ...]
+    held_out_cases: tuple[PlainName, ...]
     parameters: int
     iterations: int

@@ -3,20 +3,21 @@
 import math
 
 from mixcl_auto.errors import PlanError
+from mixcl_auto.records.names import PlainName
 from mixcl_auto.records.record import Record
 
 
 class Fold(Record):
     """One fold: ``training`` is ordered, so that a smaller fraction is a prefix of a larger one."""
 
-    training: tuple[str, ...]
-    held_out: tuple[str, ...]
+    training: tuple[PlainName, ...]
+    held_out: tuple[PlainName, ...]
 
 
 class DatasetSplit(Record):
     """The patient-wise folds of one dataset."""
 
-    dataset: str
+    dataset: PlainName
     seed: int
     folds: tuple[Fold, ...]
 

@@ -40,14 +40,15 @@ class Table:
     """How many of these the rows of a block share."""
 
     def to_markdown(self) -> str:
-        """A title, the table and its note; names are escaped, figures stay as they are."""
+        """A title, the table and its note; names are escaped, in the note only ``<``, figures not at all."""
         rows = [
             [*map(escape_markdown, row[: self.text_columns]), *row[self.text_columns :]] for row in self.rows
         ]
         frame = pd.DataFrame(rows, columns=[escape_markdown(column) for column in self.columns])
         align = ["left"] * self.text_columns + ["right"] * (len(self.columns) - self.text_columns)
         body = frame.to_markdown(index=False, disable_numparse=True, colalign=align) if self.rows else ""
-        return f"**{self.title}**\n\n{body}\n\n{self.note}\n"
+        title, note = (text.replace("<", r"\<") for text in (self.title, self.note))
+        return f"**{title}**\n\n{body}\n\n{note}\n"
 
     def to_latex(self) -> str:
         """A ``table`` of booktabs with its note below; see `latex_table`."""

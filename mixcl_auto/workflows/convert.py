@@ -12,10 +12,10 @@ from mixcl_auto.converters.msd import is_root as is_decathlon
 from mixcl_auto.engines.cores import available_cores
 from mixcl_auto.errors import DataError
 from mixcl_auto.io.files import read_text, write_text
-from mixcl_auto.io.raw_dataset import NAME_RULE, is_plain_name
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.case import RawDataset, Role
+from mixcl_auto.records.names import NAME_RULE, is_plain_name
 from mixcl_auto.workflows.inputs import Folder, open_workspace
 
 

@@ -1,6 +1,7 @@
 import logging
 import os
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from mixcl_auto.io.checkpoints import (
     load_checkpoint,
     load_weights,
     previous_checkpoint,
+    read_state,
     save_checkpoint,
     save_weights,
     weights_metadata,
@@ -155,3 +157,32 @@ def test_the_same_weights_give_the_same_bytes(tmp_path):
     assert len(files) == 1
     assert weights_metadata(tmp_path / "a.safetensors") == metadata
     assert torch.equal(load_weights(tmp_path / "a.safetensors")["x"], torch.arange(3.0))
+
+
+def test_a_compressed_archive_is_no_weights_file(tmp_path):
+    torch.save({"w": torch.zeros(2_000_000)}, tmp_path / "plain.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pt") as plain,
+        zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for name in plain.namelist():
+            bomb.writestr(name, plain.read(name))
+    assert (tmp_path / "bomb.pt").stat().st_size < 100_000
+    with pytest.raises(WeightsError, match="damaged"):
+        load_weights(tmp_path / "bomb.pt")
+    with pytest.raises(WeightsError, match="compressed, or says that it holds more than its size"):
+        read_state(tmp_path / "bomb.pt")
+
+
+def test_a_tensor_of_more_elements_than_values_is_refused(tmp_path):
+    torch.save({"w": torch.zeros(1).expand(10**12)}, tmp_path / "a.pt")
+    with pytest.raises(WeightsError, match="w: sparse, expanded, or without values"):
+        load_weights(tmp_path / "a.pt")
+
+
+def test_a_checkpoint_that_could_run_code_is_refused_without_advice_to_trust_it(tmp_path, caplog):
+    torch.save({"step": os.getcwd}, tmp_path / "checkpoint.pt")
+    with pytest.raises(WeightsError, match="no readable checkpoint"):
+        load_checkpoint(tmp_path / "checkpoint.pt")
+    assert "could run code when read" in caplog.text
+    assert "weights_only" not in caplog.text

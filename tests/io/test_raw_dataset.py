@@ -174,7 +174,7 @@ def test_a_missing_folder_of_scans_is_named(tmp_path):
         (b'{"labels": {"liver": 1, "liver": 2}}', "keys given twice: liver"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"labels": {"liver": ' + b"9" * 5000 + b"}}", "too many digits"),
-        (b" " * 50_000_001, "50 MB are too much"),
+        (b" " * 50_000_001, "more than 50 MB are too much"),
     ],
 )
 def test_what_is_no_description_is_refused(tmp_path, content, message):

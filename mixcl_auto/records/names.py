@@ -1,0 +1,95 @@
+"""Names that become parts of paths, tables and pages: data, whoever wrote them."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth")
+"""What tells a weights file from the name of a pre-training."""
+
+_LONGEST_NAME = 200
+"""In bytes of UTF-8: file systems take 255, and files get prefixes and endings."""
+_LONGEST_PATH = 4000
+"""In bytes; Linux takes 4095."""
+
+_LONGEST_SHOWN = 80
+
+NAME_RULE = (
+    "a {what} must be a plain name: no / or \\, no control characters, no leading dot, at most 200 bytes; "
+    "rename it"
+)
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a file or folder can be called so: any script and spaces, but nothing that leaves a folder."""
+    return is_printable_name(name) and not name.startswith(".") and not set(name) & set("/\\")
+
+
+def is_printable_name(name: str) -> bool:
+    """Whether a name can be shown and written: no control characters, not blank, not too long."""
+    return name.isprintable() and bool(name.strip()) and len(name.encode()) <= _LONGEST_NAME
+
+
+def is_plain_path(path: str) -> bool:
+    """Whether a text can be the path of a file, wherever it lies."""
+    return path.isprintable() and 0 < len(path.encode()) <= _LONGEST_PATH
+
+
+def shown(name: str) -> str:
+    """A stranger's word as it can stand in a message: control characters escaped, no longer than a line."""
+    short = name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}..."
+    return short if short.isprintable() else repr(short)[1:-1]
+
+
+def init_name(init: str) -> str:
+    """How initial weights are called in results: as given, or the stem of a weights file."""
+    return Path(init).stem if init.endswith(WEIGHTS_SUFFIXES) else init
+
+
+def _plain_name(name: str) -> str:
+    if not is_plain_name(name):
+        raise ValueError(f"{shown(name)}: {NAME_RULE.format(what='name')}")
+    return name
+
+
+def _printable_name(name: str) -> str:
+    if not is_printable_name(name):
+        raise ValueError(
+            f"{shown(name)} can't be printed as a name: no control characters, not blank, at most 200 "
+            "bytes; rename it"
+        )
+    return name
+
+
+def _printable_text(text: str) -> str:
+    return _printable_name(text) if text else text
+
+
+def _init(init: str) -> str:
+    if not (is_plain_path(init) and is_plain_name(init_name(init))):
+        raise ValueError(
+            f"{shown(init)} names no initial weights: give the name of a pre-training, which has no / and no "
+            f"leading dot, or a file that ends in {', '.join(WEIGHTS_SUFFIXES)}"
+        )
+    return init
+
+
+def _relative_folders(path: str) -> str:
+    if not all(is_plain_name(part) for part in path.split("/")):
+        raise ValueError(f"{shown(path)} must be plain names with / between them")
+    return path
+
+
+PlainName = Annotated[str, AfterValidator(_plain_name)]
+"""Of what has a file or folder of its own: a dataset, a case, a pre-training."""
+PrintableName = Annotated[str, AfterValidator(_printable_name)]
+"""Of what is shown and never a path as it is: an organ, a patient."""
+PrintableText = Annotated[str, AfterValidator(_printable_text)]
+"""A printable name, or none."""
+Init = Annotated[str, AfterValidator(_init)]
+"""Initial weights: a plain name, or a weights file anywhere."""
+RelativeFolders = Annotated[str, AfterValidator(_relative_folders)]
+"""A folder below another one, such as ``Spleen/mixcl/fraction_1``."""
+ContentHash = Annotated[str, Field(pattern="^[0-9A-Za-z]*$", max_length=64)]
+"""What ``content_hash`` gives; part of a file's name."""
