@@ -76,6 +76,9 @@ def choose_patch_size(
 ) -> Choice:
     """The preset's patch, but along no axis larger than the median resampled scan rounded up to 16.
 
+    Of scans below 16 voxels along every axis the longest axis gets a side of 32: pre-training correlates the
+    voxels of a level, and a patch of 16^3 leaves the deepest level one.
+
     Args:
         preset: voxels.
         spacing_mm: the plan's grid.
@@ -88,6 +91,8 @@ def choose_patch_size(
     ]
     medians = [median(shape[axis] for shape in shapes) for axis in range(3)]
     needed = [max(_SIDE_STEP, math.ceil(side / _SIDE_STEP) * _SIDE_STEP) for side in medians]
+    if set(needed) == {_SIDE_STEP}:
+        needed[medians.index(max(medians))] = 2 * _SIDE_STEP
     value = tuple(min(side, need) for side, need in zip(preset, needed, strict=True))
     text = " x ".join(f"{side:g}" for side in medians)
     rule = "preset" if value == preset else "no larger than the median scan, in steps of 16"

@@ -17,6 +17,8 @@ _SLOW_HOURS = 2.0
 _FEWEST_VOXELS = 64
 """Of an organ on the plan's grid: 8 on that of the level whose voxels the label loss compares."""
 _FEWEST_STEPS = 32
+_MOST_NAMED = 3
+"""Cases that a warning lists."""
 
 
 def role_warnings(plan: Plan, undeclared: Sequence[str]) -> Iterator[str]:
@@ -60,27 +62,55 @@ def window_warnings(plan: Plan) -> Iterator[str]:
 def label_warnings(
     dataset: DatasetPlan, fingerprint: DatasetFingerprint, spacing_mm: Sequence[float]
 ) -> Iterator[str]:
-    """A dataset without labels, and organs of which the plan's grid leaves hardly anything."""
+    """A dataset without labels, and organs of which the plan's grid leaves hardly anything, or nothing."""
     if fingerprint.foreground is None:
         yield (
             f"{dataset.name}: no case has a labelled voxel, so it plays no part in the label loss; identity "
             "and reconstruction learn from it"
         )
-    small = []
-    for organ, value in dataset.labels.items():
-        volumes_mm3 = [
-            case.label_voxels[value] * math.prod(case.spacing_mm)
-            for case in fingerprint.cases
-            if case.label_voxels.get(value)
-        ]
-        if volumes_mm3 and (voxels := median(volumes_mm3) / math.prod(spacing_mm)) < _FEWEST_VOXELS:
-            small.append(f"{organ} (some {voxels:.0f})")
+    grid = f"{' x '.join(f'{value:g}' for value in spacing_mm)} mm"
+    left = {
+        organ: _voxels_left(fingerprint, value, math.prod(spacing_mm))
+        for organ, value in dataset.labels.items()
+    }
+    yield from _small_organs(dataset.name, left, grid)
+    yield from _lost_organs(dataset.name, left, grid)
+
+
+def _small_organs(dataset: str, left: Mapping[str, Mapping[str, float]], grid: str) -> Iterator[str]:
+    """Organs of few voxels in most cases, in one warning."""
+    medians = {organ: median(cases.values()) for organ, cases in left.items() if cases}
+    small = [
+        f"{organ} (some {voxels:{'.2g' if voxels < 1 else '.0f'}})"
+        for organ, voxels in medians.items()
+        if voxels < _FEWEST_VOXELS
+    ]
     if small:
-        grid = " x ".join(f"{value:g}" for value in spacing_mm)
         yield (
-            f"{dataset.name}: few voxels are left at {grid} mm of {', '.join(small)}, the median over cases; "
+            f"{dataset}: few voxels are left at {grid} of {', '.join(small)}, the median over cases; "
             "choose a finer --spacing if that counts"
         )
+
+
+def _lost_organs(dataset: str, left: Mapping[str, Mapping[str, float]], grid: str) -> Iterator[str]:
+    """Organs of less than one voxel in some case; the median over cases does not show them."""
+    for organ, cases in left.items():
+        if lost := [case for case, voxels in cases.items() if voxels < 1]:
+            named = ", ".join(lost[:_MOST_NAMED]) + (" ..." if len(lost) > _MOST_NAMED else "")
+            yield (
+                f"{dataset}: {organ} has less than one voxel at {grid} in {len(lost)} of {len(cases)} cases "
+                f"({named}) and may be lost there; where it is, nothing is learned of it and a held-out case "
+                "scores 0. Check the label maps, or choose a finer --spacing"
+            )
+
+
+def _voxels_left(fingerprint: DatasetFingerprint, label: int, voxel_mm3: float) -> dict[str, float]:
+    """An organ's volume in voxels of the plan's grid, for each case that has it."""
+    return {
+        case.id: case.label_voxels[label] * math.prod(case.spacing_mm) / voxel_mm3
+        for case in fingerprint.cases
+        if case.label_voxels.get(label)
+    }
 
 
 def finding_warnings(plan: Plan, findings: Sequence[Finding]) -> Iterator[str]:

@@ -103,7 +103,7 @@ def test_what_the_user_sets_is_not_overruled(plan):
 def test_later_rules_use_what_the_user_set(plan):
     """Scans of 100 x 120 x 40 voxels of 1 x 1 x 3 mm are 10 x 12 x 12 voxels of 10 mm."""
     planned = plan("paper", edits=["preprocess.spacing_mm=[10, 10, 10]"])
-    assert planned.plan.network.patch_size == (16, 16, 16)
+    assert planned.plan.network.patch_size == (16, 32, 16)
 
 
 def test_epochs_replace_iterations(plan):

@@ -67,6 +67,17 @@ def test_the_patch_is_no_larger_than_the_median_scan_rounded_up_to_16(make, shap
     assert (choice.rule == "preset") == (patch == (96, 96, 96))
 
 
+@pytest.mark.parametrize(
+    ("shape", "patch"),
+    [((9, 3, 16), (16, 16, 32)), ((5, 5, 5), (32, 16, 16)), ((16, 17, 1), (16, 32, 16))],
+)
+def test_a_patch_of_tiny_scans_leaves_pre_training_more_than_one_voxel_at_the_deepest_level(
+    make, shape, patch
+):
+    assert rules.choose_patch_size((96, 96, 96), (1.0, 1.0, 1.0), shaped(make, shape)).value == patch
+    assert rules.choose_patch_size((16, 16, 16), (1.0, 1.0, 1.0), shaped(make, shape)).value == (16, 16, 16)
+
+
 def test_the_patch_follows_the_plans_grid(make):
     choice = rules.choose_patch_size((96, 96, 96), (2.0, 2.0, 4.0), shaped(make, (100, 100, 100)))
     assert choice.value == (64, 64, 32)

@@ -47,6 +47,18 @@ def test_an_organ_counts_as_small_by_its_median_volume_on_the_grid(make):
     assert list(label_warnings(planned(), data, (1.0, 1.0, 1.0))) == []
 
 
+def test_an_organ_that_the_grid_may_lose_in_some_cases_is_told_of_with_their_names(make):
+    """Voxels of 3 mm^3 onto 12 mm^3: 3 are less than one, 4 are one."""
+    cases = [make.case(name, label_voxels={0: 9, 1: 999, 2: 3}) for name in "abcd"]
+    cases += [make.case("e", label_voxels={0: 9, 1: 999, 2: 4}), make.case("f", label_voxels={0: 9, 1: 999})]
+    data = make.fingerprint(cases).model_copy(update={"foreground": cases[0].foreground})
+    few, lost = label_warnings(planned(), data, (2.0, 2.0, 3.0))
+    assert "of cyst (some 0.75), the median" in few
+    assert lost.startswith(
+        "D: cyst has less than one voxel at 2 x 2 x 3 mm in 4 of 5 cases (a, b, c ...) and may be lost there"
+    )
+
+
 def test_a_dataset_without_labels_is_told_of(make):
     (text,) = label_warnings(planned(), make.fingerprint([make.case("a", ())]), (1.5, 1.5, 2.0))
     assert text.startswith("D: no case has a labelled voxel, so it plays no part in the label loss")
