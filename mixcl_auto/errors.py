@@ -21,5 +21,12 @@ class RunError(MixCLError):
     """A training, prediction or report that can't start or go on."""
 
 
+class RunStoppedError(RunError):
+    """A run was asked to stop, has saved its state and can be resumed by the same command.
+
+    The command line then exits with code 75, which ``sysexits.h`` calls a temporary failure: try again.
+    """
+
+
 class WeightsError(MixCLError):
     """Weights that do not fit the network they were given for."""

@@ -9,6 +9,7 @@ from mixcl_auto.cli.options import (
     address_option,
     device_option,
     engine_option,
+    max_time_option,
     pass_settings,
     plan_option,
     tensorboard_option,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 @tensorboard_option
 @click.option("--dry-run", is_flag=True, help="Print the commands that are left to run, and run none.")
 @click.option("--status", is_flag=True, help="Show how far the runs are, wherever they run, and run none.")
+@max_time_option
 @pass_settings
 def experiment(
     settings: Settings,

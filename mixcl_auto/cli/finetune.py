@@ -8,6 +8,7 @@ from mixcl_auto.cli.options import (
     device_option,
     fold_option,
     fraction_option,
+    max_time_option,
     new_init_option,
     pass_settings,
     plan_option,
@@ -25,6 +26,7 @@ from mixcl_auto.cli.options import (
 @set_option
 @device_option
 @tensorboard_option
+@max_time_option
 @pass_settings
 def finetune(
     settings: Settings,

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import click
 
 from mixcl_auto import __version__
 from mixcl_auto.cli.options import Settings
+from mixcl_auto.cli.stopping import RESUME_CODE, StopRequest, stop_in_order
 from mixcl_auto.engines.tether import end_with_parent
-from mixcl_auto.errors import MixCLError
+from mixcl_auto.errors import MixCLError, RunStoppedError
 
 COMMANDS = (
     "convert",
@@ -45,6 +47,12 @@ class Problem(click.ClickException):
     exit_code = 1
 
 
+class Unfinished(Problem):
+    """A message, and the exit code of what the same command goes on with."""
+
+    exit_code = RESUME_CODE
+
+
 class Commands(click.Group):
     """Imports a command's module when that command is asked for, and turns errors into messages."""
 
@@ -65,6 +73,8 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except RunStoppedError as problem:
+            raise Unfinished(which_process() + str(problem)) from problem
         except MixCLError as problem:
             if ctx.params["debug"]:
                 raise
@@ -72,9 +82,10 @@ class Commands(click.Group):
         except BrokenPipeError:
             sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
             raise click.exceptions.Exit(1) from None
-        except KeyboardInterrupt:
-            raise Problem(
-                "stopped by Ctrl-C; what is finished is kept: run the same command again for the rest"
+        except KeyboardInterrupt as problem:
+            what = problem.what if isinstance(problem, StopRequest) else "Ctrl-C"
+            raise Unfinished(
+                f"stopped by {what}; what is finished is kept: run the same command again for the rest"
             ) from None
         except OSError as problem:
             if ctx.params["debug"]:
@@ -97,15 +108,17 @@ class EchoHandler(logging.Handler):
     """Log lines on stderr, above a progress bar if there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
+        """Write one line; where nobody can read it, as when the terminal is gone, the work goes on."""
         prefix = {logging.WARNING: "Warning: ", logging.ERROR: "Error: "}.get(record.levelno, "")
-        click.echo(prefix + record.getMessage(), err=True)
+        with suppress(OSError):
+            click.echo(prefix + record.getMessage(), err=True)
 
 
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Exit codes: 0 done, 1 a problem of the data, the plan or the machine, 2 wrong usage.",
+    epilog="Exit codes: 0 done, 1 a problem of the data, the plan or the machine, 2 wrong usage, 75 stopped: "
+    "the same command goes on.",
 )
 @click.option(
     "-w",
@@ -132,6 +145,9 @@ def cli(context: click.Context, workspace: Path, debug: bool, tethered: int | No
         os.environ.setdefault("NUMBA_CACHE_DIR", private_folder())
     # Threads that wait by spinning slow a shared machine down by a factor of five; read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Needed where a plan says deterministic, and nowhere a disadvantage; read at the first use of a GPU.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    context.call_on_close(stop_in_order())
     context.obj = Settings(workspace, debug, patience_s=0.0 if tethered is None else TETHERED_PATIENCE_S)
     logger = logging.getLogger("mixcl_auto")
     follows = os.environ.get("RANK", "0") != "0"

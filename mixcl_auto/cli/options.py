@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from mixcl_auto.cli.stopping import Duration, stop_after
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -59,6 +61,14 @@ device_option = click.option(
     "--device",
     metavar="DEVICE",
     help="Where to compute: cpu, cuda or cuda:1. [default: a GPU if there is one]",
+)
+max_time_option = click.option(
+    "--max-time",
+    metavar="TIME",
+    type=Duration(),
+    expose_value=False,
+    callback=lambda context, option, seconds: stop_after(seconds) if seconds else None,
+    help="Stop in order after so long, with exit code 75; the same command goes on. 90m, 11h30m or 11:30:00.",
 )
 tensorboard_option = click.option(
     "--tensorboard",

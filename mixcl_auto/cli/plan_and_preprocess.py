@@ -12,6 +12,7 @@ from mixcl_auto.cli.options import (
     datasets_option,
     engine_option,
     jobs_option,
+    max_time_option,
     pass_settings,
     raw_data_option,
     set_option,
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
 @address_option
 @click.option("--plan-only", is_flag=True, help="Write the plan, but no cache.")
 @click.option("--skip-invalid", is_flag=True, help="Leave cases with errors out, and say so in the plan.")
+@max_time_option
 @pass_settings
 def plan_and_preprocess(
     settings: Settings,

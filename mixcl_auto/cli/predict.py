@@ -13,6 +13,7 @@ from mixcl_auto.cli.options import (
     fold_option,
     fraction_option,
     init_option,
+    max_time_option,
     pass_settings,
     plan_option,
     seed_option,
@@ -82,6 +83,7 @@ FLIPS = ("x", "y", "z", "xy", "xz", "yz", "xyz")
 @init_option
 @seed_option
 @device_option
+@max_time_option
 @pass_settings
 def predict(
     settings: Settings,
@@ -102,7 +104,11 @@ def predict(
     seed: int | None,
     device: str | None,
 ) -> None:
-    """Segment scans with a fine-tuned model, or with the mean of several folds' probabilities."""
+    """Segment scans with a fine-tuned model, or with the mean of several folds' probabilities.
+
+    Done scans are kept: after an interruption the same command goes on where it was, and does again what
+    changed.
+    """
     if all_folds and click.get_current_context().get_parameter_source("folds") is ParameterSource.COMMANDLINE:
         raise click.UsageError("--fold names folds, --all-folds takes all of them: give one of the two")
     from mixcl_auto.cli.progress_bar import open_progress

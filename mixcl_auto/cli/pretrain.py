@@ -7,6 +7,7 @@ import click
 from mixcl_auto.cli.options import (
     Settings,
     device_option,
+    max_time_option,
     pass_settings,
     plan_option,
     set_option,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 @set_option
 @device_option
 @tensorboard_option
+@max_time_option
 @pass_settings
 def pretrain(
     settings: Settings,

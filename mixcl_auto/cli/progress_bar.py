@@ -2,20 +2,54 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import click
 import rich.progress
 from rich.console import Console
 
-from mixcl_auto.progress import Progress
+from mixcl_auto.progress import Progress, Silent
 
 LEAST_SECONDS_BETWEEN = 1.0
 
 
 def open_progress() -> Progress:
     """The progress that suits where stderr goes."""
-    return BarProgress() if sys.stderr.isatty() else LineProgress()
+    return Unheard(BarProgress() if sys.stderr.isatty() else LineProgress())
+
+
+class Unheard:
+    """Passes a progress on as long as it can be shown: a terminal that is gone ends no training.
+
+    Args:
+        shown: fails with ``OSError`` once its terminal or pipe is closed; from then on it is left alone.
+    """
+
+    def __init__(self, shown: Progress) -> None:
+        self._shown: Progress = shown
+
+    def start(self, description: str, total: int, done: int = 0) -> None:
+        """Pass it on."""
+        with self._giving_up():
+            self._shown.start(description, total, done)
+
+    def advance(self, units: int = 1, note: str = "") -> None:
+        """Pass it on."""
+        with self._giving_up():
+            self._shown.advance(units, note)
+
+    def finish(self) -> None:
+        """Pass it on."""
+        with self._giving_up():
+            self._shown.finish()
+
+    @contextmanager
+    def _giving_up(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self._shown = Silent()
 
 
 class BarProgress:

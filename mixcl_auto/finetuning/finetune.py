@@ -19,7 +19,7 @@ from mixcl_auto.io.plans import read_split
 from mixcl_auto.io.workspace import FinetuneFolder, Workspace
 from mixcl_auto.networks.backbone import Backbone
 from mixcl_auto.progress import Progress, Silent
-from mixcl_auto.records.plan import Plan
+from mixcl_auto.records.plan import DatasetPlan, Plan
 from mixcl_auto.records.record import content_hash
 from mixcl_auto.records.run import FinetuneRun
 from mixcl_auto.training.cases import count_label_voxels, open_cases
@@ -85,6 +85,8 @@ def finetune(
     chosen = choose_device(device)
     precision = resolve_precision(plan.finetune.precision, chosen, plan.network.patch_size)
     label_voxels = count_label_voxels(cases, planned.class_count)
+    if ranks.is_first:
+        _warn_of_unseen(planned, label_voxels)
     network, loaded = start_network(
         plan, start, fold=fold, class_count=planned.class_count, label_voxels=label_voxels
     )
@@ -108,9 +110,21 @@ def finetune(
     done = _train(network, cases, record, folder, chosen, precision, progress or Silent(), stop_after, ranks)
     if done and ranks.is_first:
         save_weights(folder.weights, network.state_dict(), _metadata(record))
-        write_text(folder.run, record.model_copy(update={"status": "trained"}).to_json())
         previous_checkpoint(folder.checkpoint).unlink(missing_ok=True)
+        write_text(folder.run, record.model_copy(update={"status": "trained"}).to_json())
     return folder
+
+
+def _warn_of_unseen(dataset: DatasetPlan, label_voxels: Sequence[int]) -> None:
+    """Say which organs a run can't learn, having none of them in its training cases."""
+    unseen = [organ for organ, label in dataset.labels.items() if label_voxels[label] == 0]
+    if unseen:
+        logger.warning(
+            "%s: no training case of this run has %s: it can't be learned, and held-out cases that have it "
+            "score 0",
+            dataset.name,
+            ", ".join(unseen),
+        )
 
 
 def _train(
@@ -142,6 +156,8 @@ def _train(
         steps=record.iterations,
         folder=folder,
         device=device,
+        precision=precision,
+        dataset=record.dataset,
         panels=PANELS,
         must_be_finite=_MUST_BE_FINITE,
         ranks=ranks,

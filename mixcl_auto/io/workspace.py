@@ -59,6 +59,11 @@ class RunFolder:
         return self.path / "run.log"
 
     @property
+    def failed_step(self) -> Path:
+        """A step that was not finite, to be repeated; removed once the run has passed it."""
+        return self.path / "non_finite_step.pt"
+
+    @property
     def failure(self) -> Path:
         """Why ``experiment`` gave the run up; removed when it is tried again."""
         return self.path / "failed.json"

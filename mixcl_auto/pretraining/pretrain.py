@@ -78,9 +78,9 @@ def pretrain(
     done = _train(method, pool, record, folder, chosen, precision, progress or Silent(), stop_after, ranks)
     if done and ranks.is_first:
         write_encoder(folder.encoder, method.backbone, plan, name=record.name)
+        previous_checkpoint(folder.checkpoint).unlink(missing_ok=True)
         finished = {"status": "finished", "encoder_sha256": file_sha256(folder.encoder)}
         write_text(folder.run, record.model_copy(update=finished).to_json())
-        previous_checkpoint(folder.checkpoint).unlink(missing_ok=True)
     return folder
 
 
@@ -111,6 +111,7 @@ def _train(
         steps=record.iterations,
         folder=folder,
         device=device,
+        precision=precision,
         panels=method.panels,
         must_be_finite=method.must_be_finite,
         ranks=ranks,

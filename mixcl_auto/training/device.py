@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -107,6 +107,33 @@ def limited_threads(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def deterministic(device: torch.device, *, wanted: bool) -> Iterator[None]:
+    """Have a GPU compute the same to the bit each time inside the block; a CPU does in any case.
+
+    cuBLAS must have been told before its first use, by CUBLAS_WORKSPACE_CONFIG=:4096:8, as the command line
+    does; else torch says so.
+
+    Args:
+        device: that computes.
+        wanted: whether; kernels that add in no fixed order are faster.
+    """
+    if not wanted or device.type != "cuda":
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    checks: Any = torch.utils.deterministic  # its one setting is made at run time
+    fills, checks.fill_uninitialized_memory = checks.fill_uninitialized_memory, False  # costs a pass each
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
+        checks.fill_uninitialized_memory = fills
 
 
 def _computes_in_bf16(device: torch.device) -> bool:

@@ -5,30 +5,28 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from mixcl_auto.errors import RunError
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class RunStoppedError(RunError):
-    """A run was asked to stop, has saved its state and can be resumed by the same command."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGALRM)
+"""Ctrl-C; what schedulers send to end a job, and before they do; a lost terminal; the end of --max-time."""
 
 
 class Interruption:
-    """A context that turns SIGINT and SIGTERM into a flag that the loop reads between two steps.
+    """A context that turns signals into a flag that the loop reads between two steps.
 
-    A second SIGINT stops at once, like any other program. Outside the main thread, where Python takes no
-    signal handlers, the flag is never set.
+    A second SIGINT stops at once, like any other program. A signal that is ignored, as ``nohup`` and shells
+    have it for programs in the background, stays so. Outside the main thread, where Python takes no signal
+    handlers, the flag is never set.
     """
 
     def __init__(self) -> None:
         self.requested: str | None = None
-        """Name of the signal that came."""
+        """What asked for it: see ``signal_name``."""
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(
@@ -43,16 +41,22 @@ class Interruption:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.requested is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.requested = signal.Signals(number).name
+        self.requested = signal_name(number)
+
+
+def signal_name(number: int) -> str:
+    """What a user calls a signal: its name, or the option that sends it."""
+    return "--max-time" if number == signal.SIGALRM else signal.Signals(number).name
 
 
 def leave_stopping_to_parent() -> None:
-    """In a loader worker: ignore Ctrl-C and the first SIGTERM.
+    """In a loader worker: ignore what asks for a stop, but for a second SIGTERM.
 
-    Both may have been sent to the whole process group. The parent finishes its step and then ends its
-    workers, by a second SIGTERM if it must.
+    The signals may have been sent to the whole process group. The parent finishes its step and then ends its
+    workers.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _allow_the_next_sigterm)
 
 

@@ -12,16 +12,19 @@ from torch import Tensor
 
 from mixcl_auto.distributed.ranks import ALONE, Ranks
 from mixcl_auto.engines.host_memory import keep_freed_memory
+from mixcl_auto.errors import RunStoppedError
 from mixcl_auto.io.workspace import RunFolder
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.plan import Plan, TrainerPlan
 from mixcl_auto.training.curves import Panel, draw_curves
-from mixcl_auto.training.device import limited_threads
-from mixcl_auto.training.interruption import Interruption, RunStoppedError
+from mixcl_auto.training.device import Precision, deterministic, limited_threads
+from mixcl_auto.training.failed_step import keeping_failed_step
+from mixcl_auto.training.interruption import Interruption
+from mixcl_auto.training.loader import load_batches
 from mixcl_auto.training.optimiser import gradient_norm, learning_rate, set_learning_rate
 from mixcl_auto.training.run_log import RunLog, Value
-from mixcl_auto.training.samples import Batch, SampleSource, load_batches
-from mixcl_auto.training.state import TrainingState, save_state
+from mixcl_auto.training.samples import Batch, SampleSource
+from mixcl_auto.training.state import TrainingState, hold_if_not_finite, save_state
 from mixcl_auto.training.timing import Timing
 
 logger = logging.getLogger(__name__)
@@ -58,6 +61,8 @@ class Job:
         folder: where to write.
         device: where the network is.
         panels: of ``progress.png``, besides those of every run.
+        precision: of the network's passes.
+        dataset: the target of a fine-tuning.
         must_be_finite: columns of the log that stop the run when they are not.
         ranks: the processes that train together; the first one writes.
     """
@@ -70,6 +75,8 @@ class Job:
     steps: int
     folder: RunFolder
     device: torch.device
+    precision: Precision
+    dataset: str = ""
     panels: Sequence[Panel] = ()
     must_be_finite: Sequence[str] = field(default=("loss",))
     ranks: Ranks = ALONE
@@ -88,7 +95,7 @@ def train(job: Job, state: TrainingState, *, progress: Progress, stop_after: int
         Whether all steps of the run are done.
 
     Raises:
-        RunStoppedError: on SIGINT or SIGTERM, after the state was saved.
+        RunStoppedError: on a signal, see ``Interruption``, after the state was saved.
         RunError: if a loss is not finite, a sample can't be drawn or a loader worker died.
     """
     plan, device = job.trainer, job.device
@@ -109,6 +116,17 @@ def train(job: Job, state: TrainingState, *, progress: Progress, stop_after: int
         limited_threads(plan.threads),
         Interruption() as interruption,
         closing(batches),
+        deterministic(device, wanted=plan.deterministic),
+        keeping_failed_step(
+            job.folder.failed_step,
+            state.network,
+            job.source,
+            plan=job.plan,
+            trainer=plan,
+            dataset=job.dataset,
+            precision=job.precision,
+            writes=job.ranks.is_first,
+        ),
         _Writer(job, state, progress) as writer,
     ):
         for step in range(state.step, last):
@@ -165,10 +183,16 @@ def take_step(
     torch.autograd.backward(state.scaler.scale(loss))
     state.scaler.unscale_(state.optimiser)
     norm = gradient_norm(state.network.parameters(), clip_norm=gradient_clip_norm)
+    hold_if_not_finite(state, loss, norm)
     state.scaler.step(state.optimiser)
     state.scaler.update()
     state.optimiser.zero_grad(set_to_none=True)
     return {**columns, "gradient_norm": norm}
+
+
+def rows_per_flush(device: torch.device) -> int:
+    """How many rows of the log come back from a device at once: waiting for a GPU costs time."""
+    return 1 if device.type == "cpu" else TIMING_EVERY
 
 
 class _Writer:
@@ -188,7 +212,7 @@ class _Writer:
             writes=job.ranks.is_first,
         )
         self._job, self._state, self._progress = job, state, progress
-        self._flush_every = 1 if job.device.type == "cpu" else TIMING_EVERY
+        self._flush_every = rows_per_flush(job.device)
         self._flushed = state.step
         self._drawn_at = time.monotonic()
 

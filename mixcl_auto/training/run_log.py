@@ -23,6 +23,19 @@ from mixcl_auto.io.files import write_text
 Value = float | int | Tensor | None
 
 
+class NonFiniteError(RunError):
+    """A loss, one of its terms or the gradient is not finite.
+
+    Attributes:
+        step: counted from 1.
+        terms: the row of the log.
+    """
+
+    def __init__(self, message: str, *, step: int, terms: str) -> None:
+        super().__init__(message)
+        self.step, self.terms = step, terms
+
+
 class StepTable:
     """A CSV file with a ``step`` column that is appended to, and cut when a run goes back to a checkpoint.
 
@@ -37,7 +50,11 @@ class StepTable:
         self._columns: tuple[str, ...] | None = None
 
     def cut_after(self, step: int) -> None:
-        """Drop the rows beyond ``step`` and an unfinished last line; step 0 starts the file anew."""
+        """Drop the rows beyond ``step`` and an unfinished last line; step 0 starts the file anew.
+
+        Raises:
+            RunError: if the file is no such table.
+        """
         if not self._writes:
             return
         if step == 0 or not self.path.exists():
@@ -48,7 +65,13 @@ class StepTable:
         if not whole:
             self.path.unlink()
             return
-        kept = [line for line in whole[1:] if int(line.split(",", 1)[0]) <= step]
+        try:
+            kept = [line for line in whole[1:] if int(line.split(",", 1)[0]) <= step]
+        except ValueError:
+            raise RunError(
+                f"{self.path}: not a table of steps, or damaged; restore it, or remove {self.path.parent} to "
+                "start the run again"
+            ) from None
         self._columns = tuple(whole[0].strip().split(","))
         write_text(self.path, "".join([whole[0], *kept]))
 
@@ -128,7 +151,7 @@ class RunLog:
             The last row, for those who watch; empty if nothing was pending.
 
         Raises:
-            RunError: if a value is not finite that must be; the rows are written first.
+            NonFiniteError: if a value is not finite that must be; the rows are written first.
         """
         pending, self._pending = self._pending, []
         device_rows = [row.device_values for row in pending if row.device_values is not None]
@@ -150,8 +173,10 @@ class RunLog:
             f"{name} {value:g}" for name, value in values.items() if value is not None and name != "step"
         )
         cases = dict.fromkeys(case for part in self._ranks.gather(row.cases) for case in part)
-        raise RunError(
+        raise NonFiniteError(
             f"{self.table.path.parent}: step {row.step} is not finite ({terms}); cases of its batch: "
             f"{', '.join(cases)}. Look at these scans; if they are sound, lower the "
-            "learning rate or set precision to fp32"
+            "learning rate or set precision to fp32",
+            step=row.step,
+            terms=terms,
         )

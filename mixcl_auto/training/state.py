@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mixcl_auto.distributed.process_group import data_parallel
 from mixcl_auto.distributed.ranks import ALONE, Ranks
@@ -37,6 +37,7 @@ class TrainingState:
             processes.
         optimiser: over the parameters that learn.
         scaler: scales the loss under fp16, else does nothing.
+        is_spoilt: 0-d, on the device: 1 once a step was not finite, after which the weights stay as they are.
         step: how many steps are done.
     """
 
@@ -44,6 +45,7 @@ class TrainingState:
     parallel: nn.Module
     optimiser: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
+    is_spoilt: Tensor
     step: int = 0
 
 
@@ -71,7 +73,27 @@ def start_state(
         network.parameters(), learning_rate=plan.learning_rate, weight_decay=plan.weight_decay
     )
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
-    return TrainingState(network, data_parallel(network, ranks), optimiser, scaler)
+    is_spoilt = torch.zeros((), device=device)
+    return TrainingState(network, data_parallel(network, ranks), optimiser, scaler, is_spoilt)
+
+
+def hold_if_not_finite(state: TrainingState, loss: Tensor, gradient_norm: Tensor) -> None:
+    """Have the optimiser leave the weights alone from the first step on that is not finite.
+
+    So what is found later, when the values come back from the device, still has the weights before that step;
+    nothing waits for it. Under fp16 the scaler does its own: there, single steps overflow by design.
+
+    Args:
+        state: its optimiser is about to take the step.
+        loss: 0-d.
+        gradient_norm: 0-d, of all parameters together.
+    """
+    if state.scaler.is_enabled():
+        return
+    is_finite = torch.isfinite(loss.detach().float() + gradient_norm.float())
+    state.is_spoilt = torch.maximum(state.is_spoilt, (~is_finite).float())
+    # Read by AdamW's fused kernel, as the gradient scaler sets it.
+    state.optimiser.found_inf = state.is_spoilt  # type: ignore[attr-defined]
 
 
 def save_state(path: Path, state: TrainingState, plan: Plan) -> None:

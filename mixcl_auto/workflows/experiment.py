@@ -9,10 +9,10 @@ from mixcl_auto.engines.engine import Engine, Resources
 from mixcl_auto.engines.open_engine import EngineName, check_engine, open_engine
 from mixcl_auto.engines.ray_engine import RayEngine
 from mixcl_auto.engines.shared_folder import check_shared
-from mixcl_auto.errors import RunError
+from mixcl_auto.errors import RunError, RunStoppedError
 from mixcl_auto.records.experiment import TableChoice
 from mixcl_auto.training.event_file import check_tensorboard
-from mixcl_auto.training.interruption import Interruption, RunStoppedError
+from mixcl_auto.training.interruption import Interruption
 from mixcl_auto.workflows.experiment_checks import check_before_start, check_device, check_gpus
 from mixcl_auto.workflows.experiment_scheduler import Scheduler, Watcher
 from mixcl_auto.workflows.experiment_status import TO_DO, Overview, read_overview
@@ -63,7 +63,7 @@ def experiment(
         PlanError: if the plan or its experiment can't be used.
         RunError: if an initialisation or the cache is not there, a finished run is not what the plan asks
             for, the engine can't be opened, or TensorBoard is wanted and not installed.
-        RunStoppedError: after SIGINT or SIGTERM, once the runs have saved their state.
+        RunStoppedError: after a signal, see ``Interruption``, once the runs have saved their state.
     """
     check_engine(engine, address)
     check_device(device)

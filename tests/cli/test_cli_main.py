@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from mixcl_auto.cli import main as main_module
 from mixcl_auto.cli.main import COMMANDS, cli
-from mixcl_auto.errors import DataError
+from mixcl_auto.errors import DataError, RunStoppedError
 
 HEAVY = ("torch", "monai", "pandas", "SimpleITK", "numba", "matplotlib", "numpy", "pydantic", "rich")
 
@@ -148,8 +148,14 @@ def test_a_file_that_can_not_be_written_is_named_and_no_bug(broken) -> None:
 def test_ctrl_c_says_how_to_go_on(broken) -> None:
     broken(KeyboardInterrupt())
     result = run("doctor")
-    assert result.exit_code == 1
+    assert result.exit_code == 75
     assert "stopped by Ctrl-C; what is finished is kept" in result.stderr
+
+
+def test_a_training_that_saved_its_state_exits_with_75(broken) -> None:
+    broken(RunStoppedError("it is saved; run the same command again"))
+    result = run("doctor")
+    assert (result.exit_code, result.stderr) == (75, "Error: it is saved; run the same command again\n")
 
 
 def test_kernels_are_kept_in_a_temporary_folder_where_nothing_else_may_be_written(

@@ -3,7 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
-from mixcl_auto.cli.progress_bar import BarProgress, LineProgress, duration
+from mixcl_auto.cli.progress_bar import BarProgress, LineProgress, Unheard, duration
+from mixcl_auto.progress import Silent
 
 
 class Clock:
@@ -80,3 +81,24 @@ def test_a_second_start_ends_the_first_bar() -> None:
     progress.advance()
     progress.finish()
     progress.advance()
+
+
+class Broken(Silent):
+    """A progress whose terminal is gone."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def advance(self, units: int = 1, note: str = "") -> None:
+        self.calls += 1
+        raise OSError(5, "Input/output error")
+
+
+def test_a_terminal_that_is_gone_is_told_nothing_more_and_ends_nothing() -> None:
+    broken = Broken()
+    progress = Unheard(broken)
+    progress.start("work", 3)
+    progress.advance()
+    progress.advance()
+    progress.finish()
+    assert broken.calls == 1

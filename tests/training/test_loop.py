@@ -12,15 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from mixcl_auto.distributed.ranks import Ranks
-from mixcl_auto.errors import RunError
+from mixcl_auto.errors import RunError, RunStoppedError
 from mixcl_auto.io.workspace import PretrainFolder
 from mixcl_auto.progress import Silent
 from mixcl_auto.records.plan import Plan, TrainerPlan
 from mixcl_auto.training import loop
 from mixcl_auto.training.curves import Panel
+from mixcl_auto.training.failed_step import read_failed_step
+from mixcl_auto.training.interruption import signal_name
+from mixcl_auto.training.loader import load_batches
 from mixcl_auto.training.loop import Job, train
 from mixcl_auto.training.run_log import Value
-from mixcl_auto.training.samples import Batch, Sample, load_batches
+from mixcl_auto.training.samples import Batch, Sample, sample_generator
 from mixcl_auto.training.state import TrainingState, resume_state, start_state
 
 CPU = torch.device("cpu")
@@ -41,7 +44,7 @@ class Square:
 
     network: nn.Module
     at_step: int = -1
-    action: str = ""
+    action: str | signal.Signals = ""
     calls: int = 0
     measured: list[bool] = field(default_factory=list)
 
@@ -49,8 +52,8 @@ class Square:
         loss = self.network(batch.tensors["x"]).square().mean()
         if self.calls == self.at_step and self.action == "nan":
             loss = loss * math.nan
-        if self.calls == self.at_step and self.action == "terminate":
-            os.kill(os.getpid(), signal.SIGTERM)
+        if self.calls == self.at_step and isinstance(self.action, signal.Signals):
+            os.kill(os.getpid(), self.action)
         self.calls += 1
         self.measured.append(measure_gradients)
         return loss, {"loss": loss, "share": loss * 2 if measure_gradients else None}
@@ -100,6 +103,7 @@ def make_run(path: Path, plan: TrainerPlan, **objective: object) -> tuple[Job, T
         steps=STEPS,
         folder=PretrainFolder(path),
         device=CPU,
+        precision="fp32",
         panels=[Panel("Loss", ("loss",))],
     )
     return job, state
@@ -110,6 +114,14 @@ def run(path: Path, *, stop_after: int | None = None, **changes: object) -> Trai
     resume_state(job.folder.checkpoint, state)
     train(job, state, progress=Silent(), stop_after=stop_after)
     return state
+
+
+def drawn_again(job: Job, *, step: int) -> Tensor:
+    size = job.trainer.batch_size
+    draws = [
+        job.source.draw(sample_generator(job.trainer.seed, step, i), size * step + i) for i in range(size)
+    ]
+    return torch.from_numpy(np.stack([sample.arrays["x"] for sample in draws]))
 
 
 def weights(state: TrainingState) -> list[Tensor]:
@@ -217,11 +229,64 @@ def test_non_finite_loss_stops_and_keeps_the_checkpoint_before(tmp_path: Path) -
     assert all(tensor.isfinite().all() for tensor in weights(fresh))
 
 
+def test_the_weights_before_a_non_finite_step_stay_and_are_kept_with_its_batch(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole", stop_after=4)
+    job, state = make_run(tmp_path / "spoilt", make_plan(workers=1), at_step=4, action="nan")
+    with pytest.raises(RunError, match=r"mixcl_auto doctor --step .*non_finite_step\.pt` repeats it"):
+        train(job, state, progress=Silent())
+    assert all(torch.equal(a, b) for a, b in zip(weights(state), weights(whole), strict=True))
+    kept = read_failed_step(job.folder.failed_step)
+    assert (kept.section, kept.step, kept.batch.cases) == ("finetune", 5, ("case_8", "case_9"))
+    assert "loss nan" in kept.terms
+    assert all(torch.equal(a, b) for a, b in zip(kept.network.values(), weights(whole), strict=True))
+    assert torch.equal(kept.batch.tensors["x"], drawn_again(job, step=4))
+
+
+def test_values_that_come_late_still_find_the_weights_before_the_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(tmp_path / "whole", stop_after=2)
+    job, state = make_run(tmp_path / "late", make_plan(checkpoint_every=100), at_step=2, action="nan")
+    monkeypatch.setattr(loop, "rows_per_flush", lambda device: 6)  # as on a GPU
+    with pytest.raises(RunError, match="step 3 is not finite"):
+        train(job, state, progress=Silent())
+    assert state.step == 6
+    assert all(torch.equal(a, b) for a, b in zip(weights(state), weights(whole), strict=True))
+
+
+def test_a_run_that_passes_the_step_forgets_it(tmp_path: Path) -> None:
+    job, state = make_run(tmp_path, make_plan(), at_step=4, action="nan")
+    with pytest.raises(RunError):
+        train(job, state, progress=Silent())
+    assert job.folder.failed_step.is_file()
+    run(tmp_path)
+    assert not job.folder.failed_step.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGHUP, signal.SIGALRM])
+def test_other_requests_to_stop_save_too(tmp_path: Path, number: signal.Signals) -> None:
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    expected = run(whole)
+    job, state = make_run(stopped, make_plan(), at_step=3, action=number)
+    with pytest.raises(RunStoppedError, match=f"{signal_name(number)} stopped the run after step 4 of 7"):
+        train(job, state, progress=Silent())
+    assert_same_result((whole, expected), (stopped, run(stopped)))
+
+
+def test_a_signal_that_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        job, state = make_run(tmp_path, make_plan(), at_step=3, action=signal.SIGHUP)
+        assert train(job, state, progress=Silent())
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_sigterm_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     expected = run(whole)
     before = signal.getsignal(signal.SIGTERM)
-    job, state = make_run(stopped, make_plan(workers=1), at_step=3, action="terminate")
+    job, state = make_run(stopped, make_plan(workers=1), at_step=3, action=signal.SIGTERM)
     with pytest.raises(RunError, match=r"SIGTERM stopped the run after step 4 of 7; .* same command again"):
         train(job, state, progress=Silent())
     assert signal.getsignal(signal.SIGTERM) is before
@@ -229,7 +294,7 @@ def test_sigterm_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def test_sigterm_in_the_last_step_stops_before_what_follows_training(tmp_path: Path) -> None:
-    job, state = make_run(tmp_path, make_plan(), at_step=STEPS - 1, action="terminate")
+    job, state = make_run(tmp_path, make_plan(), at_step=STEPS - 1, action=signal.SIGTERM)
     watcher = Watcher()
     with pytest.raises(RunError, match="SIGTERM stopped the run after step 7 of 7"):
         train(job, state, progress=watcher)

@@ -98,3 +98,9 @@ def test_nothing_is_written_for_no_rows(tmp_path: Path) -> None:
     table.append([])
     table.sync()
     assert not (tmp_path / "log.csv").exists()
+
+
+def test_a_log_that_is_no_table_of_steps_is_named(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("step,loss\nrubbish\n")
+    with pytest.raises(RunError, match=r"log\.csv: not a table of steps, or damaged; restore it, or remove"):
+        StepTable(tmp_path / "log.csv").cut_after(1)
