@@ -1,9 +1,9 @@
-# make install | test | demo | benchmark | docs | clean; PYTHON=... chooses the interpreter that .venv is made with.
+# make install | test | soak | coverage | demo | benchmark | docs | clean; PYTHON=... chooses the interpreter that .venv is made with.
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install test demo benchmark docs clean
+.PHONY: install test soak coverage demo benchmark docs clean
 .DELETE_ON_ERROR:
 
 install: $(STAMP)
@@ -22,7 +22,18 @@ test: $(STAMP)
 	$(BIN)/ruff format --check mixcl_auto tests benchmarks
 	$(BIN)/ruff check mixcl_auto tests benchmarks
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov=mixcl_auto --cov-report=term:skip-covered --cov-report=xml
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+coverage: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --cov=mixcl_auto \
+		--cov-report=term:skip-covered --cov-report=xml
+
+# MINUTES of random kills over the whole pipeline, then every point where a run touches the disk, then the fuzzers.
+soak: MINUTES ?= 60
+soak: $(STAMP)
+	$(BIN)/python tests/soak.py --minutes $(MINUTES)
+	KILL_POINTS=all OMP_NUM_THREADS=1 $(BIN)/python -m pytest --timeout 3600 tests/faults/test_kill_points.py
+	HYPOTHESIS_PROFILE=soak OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --timeout 3600 tests/untrusted
 
 demo: $(STAMP)
 	$(BIN)/mixcl_auto demo
