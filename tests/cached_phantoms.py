@@ -1,13 +1,15 @@
 """A workspace with a small cache, for tests of the trainers: balls of known HU in noise."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from mixcl_auto.io.case_cache import write_case
-from mixcl_auto.io.plans import write_split
+from mixcl_auto.io.case_cache import case_key, write_case
+from mixcl_auto.io.plans import write_fingerprint, write_split
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.records.case import CachedCase, Geometry
+from mixcl_auto.records.fingerprint import CaseFingerprint, DatasetFingerprint, Intensities
 from mixcl_auto.records.plan import DatasetPlan, FinetunePlan, NetworkPlan, Plan, PretrainPlan
 from mixcl_auto.records.record import content_hash
 from mixcl_auto.records.split import DatasetSplit, Fold
@@ -55,8 +57,49 @@ def make_volume(seed: int, labels: int, shape: tuple[int, int, int]) -> tuple[np
     return np.clip(np.rint(image), -150, 250).astype(np.int16), label_map
 
 
+def planned_key(
+    case: str, preprocess_hash: str, *, patient: str | None = None, label_hash: str | None = None
+) -> str:
+    """The key of a cached case that ``put_fingerprint`` plans."""
+    return case_key(f"image of {case}", label_hash or f"labels of {case}", preprocess_hash, patient or case)
+
+
+def put_fingerprint(
+    workspace: Workspace, dataset: str, cases: tuple[str, ...], label_hashes: Mapping[str, str] | None = None
+) -> str:
+    """Plan cases whose files nobody has, but for the label maps of some; gives the fingerprint's hash."""
+    nothing = Intensities(
+        voxels=0, mean=0, std=0, minimum=0, percentile_00_5=0, median=0, percentile_99_5=0, maximum=0
+    )
+    planned = tuple(
+        CaseFingerprint(
+            id=case,
+            patient=case,
+            image_hash=f"image of {case}",
+            label_hash=(label_hashes or {}).get(case, f"labels of {case}"),
+            shape=SHAPE,
+            spacing_mm=(1.5, 1.5, 2.0),
+            orientation="RAS",
+            label_voxels={},
+            image=nothing,
+            foreground=None,
+        )
+        for case in cases
+    )
+    fingerprint = DatasetFingerprint(
+        dataset=dataset,
+        cases=planned,
+        median_shape=SHAPE,
+        median_spacing_mm=(1.5, 1.5, 2.0),
+        spacing_percentile_10_mm=(1.5, 1.5, 2.0),
+        spacing_percentile_90_mm=(1.5, 1.5, 2.0),
+        foreground=None,
+    )
+    return write_fingerprint(workspace, fingerprint)
+
+
 def write_volume(folder: Path, case: str, image: np.ndarray, labels: np.ndarray) -> CachedCase:
-    """Put a case into the cache."""
+    """Put a case into the cache, in a folder of which the preprocessing's hash names the parent."""
     geometry = Geometry(
         size=image.shape,
         spacing_mm=(1.5, 1.5, 2.0),
@@ -67,7 +110,7 @@ def write_volume(folder: Path, case: str, image: np.ndarray, labels: np.ndarray)
     present, voxels = np.unique(labels, return_counts=True)
     record = CachedCase(
         id=case,
-        key=f"key of {case}",
+        key=planned_key(case, folder.parent.name),
         patient=case,
         shape=image.shape,
         spacing_mm=(1.5, 1.5, 2.0),
@@ -100,7 +143,14 @@ def make_workspace(root: Path) -> tuple[Workspace, Plan]:
             write_volume(workspace.cached_case(name, preprocess_hash, case), case, image, label_map)
         split = write_split(workspace, make_split(name, cases)) if role == "target" else None
         datasets.append(
-            DatasetPlan(name=name, role=role, labels=labels, cases=cases, fingerprint="f", split=split)
+            DatasetPlan(
+                name=name,
+                role=role,
+                labels=labels,
+                cases=cases,
+                fingerprint=put_fingerprint(workspace, name, cases),
+                split=split,
+            )
         )
     plan = Plan(network=NETWORK, datasets=tuple(datasets), pretrain=PRETRAIN, finetune=FINETUNE)
     return workspace, plan

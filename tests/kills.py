@@ -1,5 +1,6 @@
 """Commands that are killed at a moment drawn at random, and started again until they are done."""
 
+import faulthandler
 import os
 import random
 import signal
@@ -19,6 +20,8 @@ workers, as the kernel does when memory runs out; and what schedulers send."""
 
 RESUME_CODE = 75
 PATIENCE_S = 60.0
+LIMIT_S = 900.0
+"""How long a command may take before it counts as hanging; it then says where it hangs."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ def fork(workspace: Path, stage: Stage, log: Path) -> int:
         return child
     code = 70
     try:
+        faulthandler.enable()
         os.setsid()
         os.chdir(workspace)
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -87,6 +91,8 @@ def attempt(workspace: Path, stage: Stage, draw: random.Random, seconds: float) 
         chosen = draw.choice(WAYS)
         if not _ended(process, draw.uniform(0, seconds)):
             way = chosen if _kill(process, chosen, draw) else None
+    if not _ended(process, LIMIT_S):
+        os.kill(process, signal.SIGABRT)
     _, status = os.waitpid(process, 0)
     orphans = _orphans(process)
     said = log.read_text(errors="replace") if log.exists() else ""

@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 
+import torch
 from kills import Attempt, attempt, until_done
-from pipeline_runs import differences, make_raw_data, results, stages
+from pipeline_runs import differences, environment, make_raw_data, results, stages
 
 KILLS_PER_STAGE = 6
 
@@ -65,7 +66,7 @@ def load_libraries() -> None:
 
     from mixcl_auto.cli.main import COMMANDS
 
-    os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    torch.set_num_threads(1)  # a fork has none of the threads that its parent would compute with
     for name in COMMANDS:
         importlib.import_module(f"mixcl_auto.cli.{name}")
         if name not in ("convert", "validate", "evaluate"):
@@ -109,6 +110,7 @@ def undisturbed(root: Path) -> tuple[dict[str, str], dict[str, float]]:
 def soak(root: Path, *, minutes: float, seed: int, jobs: int) -> Tally:
     """Make rounds, some at a time, until the time is up."""
     deadline = time.monotonic() + 60 * minutes
+    os.environ |= environment()
     make_raw_data(root / "raw_data")
     tally = Tally()
     with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=load_libraries) as pool:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from mixcl_auto.errors import DataError, MixCLError, RunError
+from mixcl_auto.errors import DataError, RunError
 from mixcl_auto.evaluation.case_scores import CaseMaps, check_grids, score_case
 from mixcl_auto.io.case_files import label_sha256, label_volume
 from mixcl_auto.io.images import Volume, read_labels
@@ -14,7 +14,7 @@ from mixcl_auto.io.runs import mark_finished, read_finetune_run
 from mixcl_auto.io.scores import write_scores
 from mixcl_auto.io.workspace import FinetuneFolder, Workspace
 from mixcl_auto.progress import Progress, Silent
-from mixcl_auto.records.case import RawCase
+from mixcl_auto.records.case import RawCase, RawDataset
 from mixcl_auto.records.run import FinetuneRun
 from mixcl_auto.records.score import OrganScore
 from mixcl_auto.training.cases import open_cases
@@ -42,20 +42,23 @@ def score_run(
 
     Raises:
         RunError: if a held-out case has no prediction, or is not in the cache.
-        DataError: if a reference can't be read, or does not have the prediction's grid.
+        DataError: if a reference can't be read, was changed or exchanged with another since it was planned,
+            or does not have the prediction's grid.
     """
     listener = progress or Silent()
     run = read_finetune_run(folder)
     _check_predictions(folder, run, plan_name)
     labels = run.plan.dataset(run.dataset).labels
-    raw_cases = {case.id: case for case in find_dataset(workspace.raw_data, run.dataset).cases}
+    dataset = find_dataset(workspace.raw_data, run.dataset)
+    _refuse_exchanged_labels(labels, dataset, workspace.dataset_json(run.dataset))
+    raw_cases = {case.id: case for case in dataset.cases}
     readers = open_cases(workspace, run.plan, run.dataset, run.held_out_cases)
     planned_hashes = _planned_hashes(workspace, run)
     scores: list[OrganScore] = []
     listener.start(f"score {run.dataset} fold {run.fold}", len(readers))
     for reader in readers:
         case = reader.record.id
-        reference = _read_reference(raw_cases, case, run.dataset, planned_hashes.get(case))
+        reference = _read_reference(raw_cases, case, run.dataset, planned_hashes[case])
         prediction = read_labels(folder.prediction(case))
         check_grids(case, reference, prediction)
         on_plan_grid = read_labels(folder.resampled_prediction(case)).array
@@ -150,24 +153,33 @@ def _check_predictions(folder: FinetuneFolder, run: FinetuneRun, plan_name: str)
 
 
 def _planned_hashes(workspace: Workspace, run: FinetuneRun) -> dict[str, str]:
-    """SHA-256 of each label file as it was planned; empty where a later plan replaced the fingerprint."""
-    try:
-        fingerprint = read_fingerprint(workspace, run.plan.dataset(run.dataset))
-    except MixCLError as problem:
-        logger.debug("references are not compared with those planned: %s", problem)
-        return {}
+    """SHA-256 of each label file as it was planned."""
+    fingerprint = read_fingerprint(workspace, run.plan.dataset(run.dataset))
     return {case.id: case.label_hash for case in fingerprint.cases}
 
 
-def _read_reference(
-    raw_cases: Mapping[str, RawCase], case: str, dataset: str, planned_hash: str | None
-) -> Volume:
+def _refuse_exchanged_labels(labels: Mapping[str, int], dataset: RawDataset, description: Path) -> None:
+    """See that the plan's organs have the values of the raw label maps; a new name for one does no harm.
+
+    Raises:
+        DataError: naming the first that has another value.
+    """
+    for organ, value in labels.items():
+        raw_value = dataset.labels.get(organ, value)
+        if raw_value != value:
+            raise DataError(
+                f"{dataset.name}: {organ} is {value} in the plan and {raw_value} in {description}; correct "
+                "the one that is wrong (if the plan is, plan and fine-tune again)"
+            )
+
+
+def _read_reference(raw_cases: Mapping[str, RawCase], case: str, dataset: str, planned_hash: str) -> Volume:
     if case not in raw_cases:
         raise DataError(f"{dataset}: case {case} is no longer in the raw data; put it back")
     raw = raw_cases[case]
     if raw.label is None:
         raise DataError(f"{dataset}: case {case} has no label map to score against")
-    if planned_hash is not None and label_sha256(raw) not in (None, planned_hash):
+    if label_sha256(raw) not in (None, planned_hash):
         raise DataError(
             f"{raw.label}: the reference changed after it was planned; restore it, or plan and fine-tune "
             "again"

@@ -9,6 +9,7 @@ from typing import Any
 
 from mixcl_auto.errors import RunError
 from mixcl_auto.exporting.config import FORMAT, Kind
+from mixcl_auto.io.files import naming
 from mixcl_auto.io.partial_files import partial_path, remove_abandoned, remove_all_abandoned
 from mixcl_auto.io.workspace import Workspace
 
@@ -27,7 +28,8 @@ def check_output(folder: Path, workspace: Workspace, kind: Kind, *, force: bool)
         raise RunError(f"{folder}: a file; give a folder for the export")
     _check_place(folder, workspace)
     remove_all_abandoned(folder)
-    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    there = [name for name in names if name != lock_of(folder).name]
     if there and not force:
         listed = ", ".join(there[:3]) + (", ..." if len(there) > 3 else "")
         raise RunError(
@@ -42,6 +44,12 @@ def check_output(folder: Path, workspace: Workspace, kind: Kind, *, force: bool)
             )
 
 
+def lock_of(folder: Path) -> Path:
+    """The file that keeps two exports into one folder apart: in it, or beside where it will be."""
+    folder = folder.resolve()
+    return _place(folder) / f".{folder.name}.lock"
+
+
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
     """Give a temporary folder to write into; it is moved to ``folder`` if the block succeeds.
@@ -50,12 +58,12 @@ def staged(folder: Path) -> Iterator[Path]:
     comes last: what an interruption leaves is no export, rather than weights with another's configuration.
     """
     folder = folder.resolve()
-    place = folder if folder.is_dir() else folder.parent
-    stage = partial_path(place / folder.name)
-    remove_abandoned(place / folder.name)
+    stage = partial_path(_place(folder) / folder.name)
+    remove_abandoned(_place(folder) / folder.name)
     stage.mkdir(parents=True)
     try:
-        yield stage
+        with naming(folder, stage):
+            yield stage
         if not folder.exists():
             stage.replace(folder)
             return
@@ -67,6 +75,11 @@ def staged(folder: Path) -> Iterator[Path]:
             (stage / file).replace(folder / file)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def _place(folder: Path) -> Path:
+    """Where a folder can be prepared: its own place may be all that may be written."""
+    return folder if folder.is_dir() else folder.parent
 
 
 def _check_place(folder: Path, workspace: Workspace) -> None:

@@ -2,14 +2,14 @@
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from mixcl_auto.errors import DataError
-from mixcl_auto.io.files import read_text, write_text
-from mixcl_auto.records.prediction import PredictionRecord
+from mixcl_auto.io.files import file_sha256, read_text, write_text
+from mixcl_auto.records.prediction import PredictionRecord, SegmentedScan
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,11 @@ class OutputFolder:
     def record(self) -> Path:
         """What predicted."""
         return self.path / "prediction.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held while a prediction writes here."""
+        return self.path / "prediction.lock"
 
     def label_map(self, scan: str) -> Path:
         """A scan's label map."""
@@ -85,7 +90,8 @@ class OutputFolder:
             coming: the scans that will be segmented, with the files that will be written of each.
 
         Returns:
-            The record with the scans that the same models segmented before, and those of other models.
+            The record with the scans that the same models segmented before, and those of other models; of
+            the coming ones only what was written of them, for ``is_done``.
         """
         before = self._earlier_record()
         if before is None:
@@ -105,13 +111,71 @@ class OutputFolder:
                 more,
             )
         remaining = sorted(scan for scan, paths in stale.items() if paths)
-        return record.model_copy(update={"scans": tuple(sorted(kept)), "other_scans": tuple(remaining)})
+        return record.model_copy(
+            update={
+                "scans": tuple(sorted(kept)),
+                "other_scans": tuple(remaining),
+                "written": before.written if same else {},
+            }
+        )
 
-    def finish_scan(self, record: PredictionRecord, scan: str) -> PredictionRecord:
-        """Note that a scan is done."""
-        done = record.model_copy(update={"scans": tuple(sorted({*record.scans, scan}))})
-        write_text(self.record, done.to_json())
-        return done
+    def is_done(
+        self, record: PredictionRecord, scan: str, input_sha256: str | None, files: Iterable[Path]
+    ) -> bool:
+        """Whether these files were made of this very scan by these models, and are whole.
+
+        Args:
+            record: as ``begin`` gave it.
+            scan: its name.
+            input_sha256: of its bytes; absent where they can't be read.
+            files: those that are wanted of it.
+        """
+        before = record.written.get(scan)
+        if before is None or before.input_sha256 != input_sha256:
+            return False
+        return all(self._is_whole(before, path) for path in files)
+
+    def finish_scan(
+        self, record: PredictionRecord, scan: str, input_sha256: str | None, files: Iterable[Path]
+    ) -> PredictionRecord:
+        """Note that a scan is done; what was made of it earlier, and not again, stays if it still holds.
+
+        Args:
+            record: of this prediction.
+            scan: its name.
+            input_sha256: of the bytes that it was read from; absent where that could not be told.
+            files: those that were written of it.
+        """
+        sums = {self._relative(path): file_sha256(path) for path in files}
+        sums |= self._kept(record.written.get(scan), input_sha256, sums.keys())
+        written = {one: known for one, known in record.written.items() if one != scan}
+        if input_sha256 is not None:
+            written[scan] = SegmentedScan(input_sha256=input_sha256, files=dict(sorted(sums.items())))
+        update = {"written": dict(sorted(written.items())), "scans": tuple(sorted({*record.scans, scan}))}
+        noted = record.model_copy(update=update)
+        write_text(self.record, noted.to_json())
+        return noted
+
+    def _kept(
+        self, before: SegmentedScan | None, input_sha256: str | None, new: Collection[str]
+    ) -> dict[str, str]:
+        """The sums of what was written earlier and not now; of another scan of this name it is removed."""
+        if before is None:
+            return {}
+        others = [name for name in before.files.keys() - set(new) if self._is_whole(before, self.path / name)]
+        if before.input_sha256 == input_sha256:
+            return {name: before.files[name] for name in others}
+        for name in others:
+            (self.path / name).unlink()
+        return {}
+
+    def _is_whole(self, written: SegmentedScan, path: Path) -> bool:
+        """Whether a file is there as it was written."""
+        wanted = written.files.get(self._relative(path))
+        return wanted is not None and path.is_file() and file_sha256(path) == wanted
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self.path).as_posix()
 
     def _earlier_record(self) -> PredictionRecord | None:
         if not self.record.is_file():

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from mixcl_auto.errors import DataError, MixCLError, RunError
-from mixcl_auto.inference.ensemble import load_ensemble
+from mixcl_auto.inference.ensemble import Ensemble, load_ensemble
 from mixcl_auto.inference.output_folder import SUFFIXES, LabelFormat, OutputFolder, Wanted
 from mixcl_auto.inference.predictor import Predictor, load_predictor, refuse_untrained, to_source_grid
-from mixcl_auto.inference.scans import Scan, refuse_clashes
+from mixcl_auto.inference.scans import Scan, refuse_clashes, scan_sha256
 from mixcl_auto.inference.segment_scan import segment_scan
 from mixcl_auto.io.case_cache import CaseReader
 from mixcl_auto.io.dicom_seg import refuse_without_highdicom
@@ -18,11 +18,12 @@ from mixcl_auto.io.files import file_sha256, read_text, write_text
 from mixcl_auto.io.images import write_labels
 from mixcl_auto.io.orientation import ras_geometry
 from mixcl_auto.io.plans import write_plan
+from mixcl_auto.io.run_lock import output_lock
 from mixcl_auto.io.runs import read_finetune_run
 from mixcl_auto.io.workspace import FinetuneFolder, Workspace
 from mixcl_auto.progress import Progress, Silent
 from mixcl_auto.records.plan import InferencePlan
-from mixcl_auto.records.prediction import HeldOutPredictions
+from mixcl_auto.records.prediction import HeldOutPredictions, PredictionRecord
 from mixcl_auto.training.cases import open_cases
 from mixcl_auto.transforms.label_upsampling import argmax_classes
 
@@ -92,7 +93,8 @@ def predict_files(
 
     Of several runs the class probabilities are averaged on the plan's grid. ``plan.json`` beside the label
     maps is the recipe that made them, ``prediction.json`` names the models. A scan that can't be read does
-    not keep the others from their label maps.
+    not keep the others from their label maps. Scans that an earlier call segmented are left as they are: the
+    same bytes, by the same models, with all that is wanted, whose files are whole.
 
     Args:
         folders: of trained runs that share grid, window, network and labels.
@@ -105,15 +107,15 @@ def predict_files(
         progress: told of every scan.
 
     Returns:
-        The label maps written.
+        The label maps, those that were there before included.
 
     Raises:
         RunError: if the runs can't be combined, the flips would spoil their results, DICOM SEG is wanted and
-            highdicom is not installed, or, after all of several scans were tried, naming those that failed.
+            highdicom is not installed, another process writes into the folder, or, after all of several scans
+            were tried, naming those that failed.
         DataError: if there are no scans, two of them would get the same name, a label map would overwrite a
             scan, DICOM SEG is wanted of an image, or the only scan can't be read.
     """
-    listener = progress or Silent()
     folder = OutputFolder(output, label_format)
     refuse_clashes(scans, SUFFIXES[label_format])
     refuse_overwriting(scans, folder)
@@ -121,30 +123,56 @@ def predict_files(
         refuse_images(scans)
         refuse_without_highdicom()
     model = load_ensemble(folders, device, flips)
+    with output_lock(folder.lock, output):
+        failures = _segment_scans(model, scans, folder, wanted, progress or Silent())
+    written = [folder.label_map(scan.name) for scan in scans if scan not in failures]
+    if failures:
+        others = f"; the others are in {output}" if written else ""
+        failed = f"{len(failures)} of {len(scans)} scans could not be segmented{others}:"
+        raise RunError("\n".join([failed, *(f"  {scan.path}: {failures[scan]}" for scan in failures)]))
+    return written
+
+
+def _segment_scans(
+    model: Ensemble, scans: Sequence[Scan], folder: OutputFolder, wanted: Wanted, listener: Progress
+) -> dict[Scan, str]:
+    """Segment those that an earlier call did not; gives the reasons why some could not be.
+
+    Raises:
+        MixCLError: of the only scan.
+    """
     coming = {scan.name: folder.files_of(scan.name, model.labels, wanted) for scan in scans}
     record = folder.begin(model.record(), coming)
     write_plan(folder.plan, model.plan)
-    written, failures = [], []
-    listener.start("predict", len(scans))
+    done = [scan for scan in scans if _is_done(folder, record, scan, coming[scan.name])]
+    if done:
+        logger.info("%s: %d of %d scans were segmented before", folder.path, len(done), len(scans))
+        record = record.model_copy(update={"scans": (*record.scans, *(scan.name for scan in done))})
+    failures: dict[Scan, str] = {}
+    listener.start("predict", len(scans), len(done))
     for scan in scans:
+        if scan in done:
+            continue
+        input_sha256 = scan_sha256(scan)
         try:
             segment_scan(model, scan, folder, wanted)
-            record = folder.finish_scan(record.model_copy(update=model.place()), scan.name)
-            written.append(folder.label_map(scan.name))
         except MixCLError as problem:
             if len(scans) == 1:
                 listener.finish()
                 raise
-            reason = str(problem).removeprefix(f"{scan.path}: ")
-            logger.error("%s: %s", scan.path, reason)
-            failures.append(f"  {scan.path}: {reason}")
+            failures[scan] = str(problem).removeprefix(f"{scan.path}: ")
+            logger.error("%s: %s", scan.path, failures[scan])
+        else:
+            placed = record.model_copy(update=model.place())
+            record = folder.finish_scan(placed, scan.name, input_sha256, coming[scan.name])
         listener.advance(1, scan.name)
     listener.finish()
-    if failures:
-        others = f"; the others are in {output}" if written else ""
-        failed = f"{len(failures)} of {len(scans)} scans could not be segmented{others}:"
-        raise RunError("\n".join([failed, *failures]))
-    return written
+    return failures
+
+
+def _is_done(folder: OutputFolder, record: PredictionRecord, scan: Scan, files: Sequence[Path]) -> bool:
+    """Whether an earlier call made the files; only then is the scan read, for its hash."""
+    return scan.name in record.written and folder.is_done(record, scan.name, scan_sha256(scan), files)
 
 
 def refuse_overwriting(scans: Sequence[Scan], folder: OutputFolder) -> None:

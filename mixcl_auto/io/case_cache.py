@@ -1,13 +1,14 @@
 """The cache: one folder per case, with compressed arrays that are read region by region.
 
 ``image.b2nd`` (int16, within the plan's window, in its steps: HU for CT), ``labels.b2nd``, ``distance.b2nd``
-(uint8 codes of D in Eq. 7), ``foreground.npz`` (voxels to centre patches on) and ``case.json``. blosc2, lz4
-after a bit shuffle; blocks of 16^3 voxels (8 kB of int16, within the first CPU cache) suit random crops of
-32^3 to 96^3.
+(uint8 codes of D in Eq. 7), ``foreground.npz`` (voxels to centre patches on), ``case.json``, and
+``sums.json`` with their check sums. blosc2, lz4 after a bit shuffle; blocks of 16^3 voxels (8 kB of int16,
+within the first CPU cache) suit random crops of 32^3 to 96^3.
 """
 
 import errno
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -15,15 +16,19 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import blosc2
 import numpy as np
 import numpy.typing as npt
 
 from mixcl_auto.errors import DataError
+from mixcl_auto.io.file_sums import damaged_file, is_cut_short, write_sums
 from mixcl_auto.io.files import naming, read_text, sync
 from mixcl_auto.io.partial_files import partial_path
 from mixcl_auto.records.case import CachedCase
+
+logger = logging.getLogger(__name__)
 
 CACHE_FORMAT = 1
 """Raised whenever the files, or the recipe that fills them, change."""
@@ -78,9 +83,11 @@ class CaseReader:
         path = self.folder / "foreground.npz"
         try:
             with np.load(path, allow_pickle=False) as file:
-                return {int(name): file[name] for name in file.files}
-        except (OSError, ValueError, EOFError) as problem:
+                voxels = {int(name): file[name] for name in file.files}
+        except (OSError, ValueError, EOFError, BadZipFile) as problem:
             raise self._damaged(path, problem) from None
+        self._refuse_replaced()
+        return voxels
 
     def _region(self, name: str, lower: Sequence[int], upper: Sequence[int]) -> npt.NDArray[Any]:
         for start, stop, size in zip(lower, upper, self.shape, strict=True):
@@ -95,16 +102,38 @@ class CaseReader:
         return values
 
     def check(self) -> None:
-        """See that every file is there and can be opened; its content is not read.
+        """See that every file is there, and that no array is cut short; their content is not read.
 
         Raises:
-            DataError: if one can't.
+            DataError: if not.
         """
-        nowhere = (0, 0, 0)
         for name in _ARRAYS:
-            self._region(name, nowhere, nowhere)
+            self._check_length(self.folder / f"{name}.b2nd")
         if not (self.folder / "foreground.npz").is_file():
             raise self._damaged(self.folder / "foreground.npz", "no such file")
+
+    def _check_length(self, path: Path) -> None:
+        try:
+            is_short = is_cut_short(path)
+        except FileNotFoundError:
+            raise self._damaged(path, "no such file") from None
+        except OSError as problem:
+            raise self._damaged(path, problem.strerror) from None
+        if is_short:
+            raise self._damaged(path, "it is cut short")
+
+    def _refuse_replaced(self) -> None:
+        """See that the folder still holds this case; looked at after a file of it was opened.
+
+        Raises:
+            DataError: if another one was put there since, made of other raw files.
+        """
+        if open_case(self.folder).record.key != self.record.key:
+            raise DataError(
+                f"{self.folder}: the cached case was replaced meanwhile by one that was made of other raw "
+                "files; plan again with the files that are there, or restore the earlier ones and "
+                f"{_REMEDY}"
+            )
 
     def _damaged(self, path: Path, problem: object) -> DataError:
         return DataError(f"{path}: damaged cache file ({problem}); remove {self.folder} and {_REMEDY}")
@@ -114,7 +143,12 @@ class CaseReader:
             self._process, self._opened = os.getpid(), {}
         if name not in self._opened:
             path = self.folder / f"{name}.b2nd"
-            self._opened[name] = blosc2.open(str(path), mode="r", mmap_mode="r", dparams={"nthreads": 1})
+            self._check_length(path)
+            array = blosc2.open(str(path), mode="r", mmap_mode="r", dparams={"nthreads": 1})
+            self._refuse_replaced()
+            if array.shape != self.shape:
+                raise self._damaged(path, f"its shape is {array.shape}, that of the case {self.shape}")
+            self._opened[name] = array
         return self._opened[name]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -140,6 +174,17 @@ def cached_key(folder: Path) -> str | None:
         return case.record.key
     except DataError:
         return None
+
+
+def is_intact(folder: Path) -> bool:
+    """Whether every file of a cached case is as it was written; reads them all.
+
+    A case of the time before check sums is taken as it is.
+    """
+    damaged = damaged_file(folder)
+    if damaged is not None:
+        logger.warning("%s: the cached file does not have its check sum; the case is made again", damaged)
+    return damaged is None
 
 
 def write_case(
@@ -181,6 +226,7 @@ def write_case(
                 **{str(label): voxels for label, voxels in foreground.items()},
             )
             (temporary / "case.json").write_text(record.to_json(), encoding="utf-8")
+            write_sums(temporary)
             _flush_to_disk(temporary)
             _move_into_place(temporary, folder)
     finally:

@@ -68,18 +68,22 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def check_writable(folder: Path) -> None:
+ANOTHER_WORKSPACE = "choose another workspace (-w), and give the data's folder as --raw-data if it stays here"
+
+
+def check_writable(folder: Path, *, remedy: str = ANOTHER_WORKSPACE) -> None:
     """See that files can be written into a folder, which need not exist yet; before hours of work, not after.
+
+    Args:
+        folder: that is to be written to.
+        remedy: what the user should do otherwise.
 
     Raises:
         DataError: if not.
     """
     existing = next(one for one in (folder, *folder.parents) if one.exists())
     if not os.access(existing, os.W_OK):
-        raise DataError(
-            f"{existing}: you may not write here; choose another workspace (-w), and give the data's folder "
-            "as --raw-data if it stays here"
-        )
+        raise DataError(f"{existing}: you may not write here; {remedy}")
 
 
 def read_text(path: Path, *, what: str, remedy: str, largest_bytes: int = LARGEST_TEXT_BYTES) -> str:

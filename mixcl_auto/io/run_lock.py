@@ -13,11 +13,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from socket import gethostname
 
 from pydantic import ValidationError
 
 from mixcl_auto.errors import RunError
+from mixcl_auto.io.files import naming
 from mixcl_auto.io.partial_files import remove_partials
 from mixcl_auto.io.workspace import RunFolder
 from mixcl_auto.records.record import Record
@@ -30,7 +32,8 @@ _POLL_S = 0.1
 _HELD = (errno.EACCES, errno.EAGAIN)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _MOST_BYTES = 4096
-_REFUSAL = "has been working on this run since"
+_REFUSAL = "has been working on this {thing} since"
+_RUN, _FOLDER = "run", "folder"
 
 
 class Holder(Record):
@@ -58,15 +61,45 @@ def run_lock(folder: RunFolder, *, patience_s: float = 0.0) -> Iterator[None]:
     Raises:
         RunError: if another process holds it; says which.
     """
-    descriptor, locked = _open_and_take(folder, time.monotonic() + max(patience_s, _LEAST_PATIENCE_S))
+    with _lock(folder.lock, folder.path, _RUN, patience_s) as (_, locked):
+        if locked:
+            remove_partials(folder.path)
+        folder.failure.unlink(missing_ok=True)
+        yield
+
+
+@contextmanager
+def output_lock(lock: Path, output: Path, *, patience_s: float = 0.0) -> Iterator[None]:
+    """Be the only process that writes into a folder; the lock's file is gone at the end.
+
+    Args:
+        lock: the file; its folder is made if it is not there.
+        output: the folder that it stands for, which may not be there yet.
+        patience_s: how long to wait for another holder to end.
+
+    Raises:
+        RunError: if another process holds it; says which.
+    """
+    with _lock(lock, output, _FOLDER, patience_s) as (descriptor, locked):
+        try:
+            yield
+        finally:
+            if locked and _is_in_place(descriptor, lock):
+                lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _lock(lock: Path, work: Path, thing: str, patience_s: float) -> Iterator[tuple[int, bool]]:
+    """Hold a lock, signed; gives its descriptor, and whether it is locked: not if there are no locks here."""
+    deadline = time.monotonic() + max(patience_s, _LEAST_PATIENCE_S)
+    descriptor, locked = _open_and_take(lock, work, thing, deadline)
     try:
         if locked:
             me = Holder(host=gethostname(), pid=os.getpid(), since=_now())
-            _write(descriptor, me.to_json().encode())
-            remove_partials(folder.path)
-        folder.failure.unlink(missing_ok=True)
+            with naming(lock, lock):
+                _write(descriptor, me.to_json().encode())
         try:
-            yield
+            yield descriptor, locked
         finally:
             if locked:
                 _write(descriptor, b"")
@@ -98,21 +131,21 @@ def holder(folder: RunFolder) -> Holder | None:
 
 def says_refused(text: str) -> bool:
     """Whether a program that said this ended because another process works on its run."""
-    return _REFUSAL in text
+    return _REFUSAL.format(thing=_RUN) in text
 
 
-def _open_and_take(folder: RunFolder, deadline: float) -> tuple[int, bool]:
+def _open_and_take(lock: Path, work: Path, thing: str, deadline: float) -> tuple[int, bool]:
     """The descriptor of the lock's file, and whether it is locked: not if there are no locks here.
 
     A file that was removed or replaced while we waited for it keeps nobody else out: then the one that is
     there now is taken.
     """
     while True:
-        folder.path.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            locked = _take(descriptor, folder, deadline)
-            if not locked or _is_in_place(descriptor, folder):
+            locked = _take(descriptor, work, thing, deadline)
+            if not locked or _is_in_place(descriptor, lock):
                 return descriptor, locked
         except BaseException:
             os.close(descriptor)
@@ -120,15 +153,15 @@ def _open_and_take(folder: RunFolder, deadline: float) -> tuple[int, bool]:
         os.close(descriptor)
 
 
-def _is_in_place(descriptor: int, folder: RunFolder) -> bool:
+def _is_in_place(descriptor: int, lock: Path) -> bool:
     """Whether an open lock file is still the one that others find."""
     try:
-        return os.path.samestat(os.fstat(descriptor), folder.lock.stat())
+        return os.path.samestat(os.fstat(descriptor), lock.stat())
     except OSError:  # removed; on NFS fstat may say so itself, by ESTALE
         return False
 
 
-def _take(descriptor: int, folder: RunFolder, deadline: float) -> bool:
+def _take(descriptor: int, work: Path, thing: str, deadline: float) -> bool:
     """Take the lock; false if there are no locks here."""
     while True:
         try:
@@ -136,9 +169,10 @@ def _take(descriptor: int, folder: RunFolder, deadline: float) -> bool:
         except OSError as problem:
             if problem.errno in _NO_LOCKS:
                 logger.warning(
-                    "%s: no locks on this file system (%s); see that no other process works on this run",
-                    folder.path,
+                    "%s: no locks on this file system (%s); see that no other process works on this %s",
+                    work,
                     problem.strerror,
+                    thing,
                 )
                 return False
             if problem.errno not in _HELD:
@@ -148,8 +182,8 @@ def _take(descriptor: int, folder: RunFolder, deadline: float) -> bool:
         if time.monotonic() >= deadline:
             other = _read(descriptor)
             raise RunError(
-                f"{folder.path}: process {other.pid or 'unknown'} on {other.host} {_REFUSAL} {other.since}; "
-                "wait for it, or stop it"
+                f"{work}: process {other.pid or 'unknown'} on {other.host} {_REFUSAL.format(thing=thing)} "
+                f"{other.since}; wait for it, or stop it"
             )
         time.sleep(_POLL_S)
 

@@ -5,6 +5,7 @@ boundary, over the whole volume so that a patch's border is no boundary (in the 
 whose unit is the plan's ``distance_unit``); voxels of each class to centre patches on.
 """
 
+import errno
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,9 +20,11 @@ from mixcl_auto.engines.compilation import telling_of_compilation
 from mixcl_auto.engines.engine import Engine, Outcome, Resources
 from mixcl_auto.engines.host_memory import keep_freed_memory
 from mixcl_auto.engines.process_pool import run_tasks
-from mixcl_auto.errors import DataError, MixCLError
-from mixcl_auto.io.case_cache import cached_key, case_key, open_case, write_case
+from mixcl_auto.errors import DataError, MixCLError, RunError
+from mixcl_auto.io.cache_recipe import write_recipe
+from mixcl_auto.io.case_cache import cached_key, case_key, is_intact, open_case, write_case
 from mixcl_auto.io.case_files import image_sha256, label_sha256, read_case_image, read_case_labels
+from mixcl_auto.io.files import check_writable
 from mixcl_auto.io.images import volume_of
 from mixcl_auto.io.intensity_statistics import label_counts
 from mixcl_auto.io.itk import FileContent
@@ -38,6 +41,9 @@ from mixcl_auto.records.record import content_hash
 from mixcl_auto.transforms.foreground import foreground_coordinates
 from mixcl_auto.transforms.standardise import standardise_image, standardise_labels
 from mixcl_auto.transforms.weight_map import boundary_codes
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""No room, a quota, ``ulimit -f``, and a disk that became read-only after an error of its own."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +100,15 @@ def preprocess_datasets(
 
     Raises:
         PlanError: if a fingerprint is not the one that the plan names.
+        RunError: as soon as the disk is full, which all other cases would meet too.
+        DataError: if the cache may not be written.
     """
     tasks, failed = [], []
     for dataset in datasets:
+        check_writable(workspace.cache(dataset.name, content_hash(plan.preprocess)))
         remove_all_abandoned(workspace.cache(dataset.name, content_hash(plan.preprocess)))
         planned, vanished = _tasks(workspace, plan, dataset)
+        write_recipe(workspace, dataset.name, plan.preprocess)
         tasks += planned
         failed += vanished
     with ThreadPoolExecutor(max(1, jobs)) as pool:  # hashing does not hold the interpreter's lock
@@ -120,7 +130,12 @@ def preprocess_datasets(
         engine=engine,
         resources=Resources(memory_bytes=memory_bytes),
     )
-    failed += [_finding(outcome) for outcome in outcomes if outcome.error is not None]
+    for outcome in outcomes:
+        if isinstance(outcome.error, OSError) and outcome.error.errno in _DISK_FULL:
+            del outcomes  # which ends the workers
+            raise _disk_full(outcome.task, outcome.error)
+        if outcome.error is not None:
+            failed.append(_finding(outcome))
     return sorted(failed, key=lambda found: (found.dataset, found.case or ""))
 
 
@@ -213,7 +228,7 @@ def _tasks(workspace: Workspace, plan: Plan, dataset: RawDataset) -> tuple[list[
 
 def _is_done(task: CaseTask) -> bool:
     """Whether the case is cached under this recipe, and its files are still those that were planned."""
-    if cached_key(task.folder) != task.key:
+    if cached_key(task.folder) != task.key or not is_intact(task.folder):
         return False
     try:
         found = image_sha256(task.case), label_sha256(task.case)
@@ -275,6 +290,13 @@ def _finding(outcome: Outcome[CaseTask, CachedCase]) -> Finding:
     error = outcome.error
     message = str(error) if isinstance(error, MixCLError) else f"{type(error).__name__}: {error}"
     return _error(outcome.task.dataset, outcome.task.case.id, message)
+
+
+def _disk_full(task: CaseTask, problem: OSError) -> RunError:
+    return RunError(
+        f"{task.name}: {problem.filename or task.folder} can't be written ({problem.strerror}), nor could "
+        "the cases after it; those that are done are kept: make room and run the same command again"
+    )
 
 
 def _error(dataset: str, case: str, message: str) -> Finding:

@@ -8,7 +8,9 @@ import pandas as pd
 
 from mixcl_auto.errors import MixCLError
 from mixcl_auto.io.files import write_text
+from mixcl_auto.io.partial_files import remove_partials
 from mixcl_auto.io.plans import read_fingerprint
+from mixcl_auto.io.run_lock import output_lock
 from mixcl_auto.io.workspace import ReportFolder, Workspace
 from mixcl_auto.records.fingerprint import DatasetFingerprint
 from mixcl_auto.records.plan import Plan
@@ -55,8 +57,21 @@ def write_report(
     Returns:
         The folder: ``index.html``, ``findings.md``, the tables as Markdown, CSV and LaTeX,
         ``all_scores.csv``, and ``figures/``.
+
+    Raises:
+        RunError: if another process writes the same report.
     """
     folder = workspace.report(plan_name)
+    with output_lock(folder.path / "report.lock", folder.path):
+        _write(workspace, plan, plan_name, folder, with_paper=with_paper)
+    return folder
+
+
+def _write(
+    workspace: Workspace, plan: Plan, plan_name: str, folder: ReportFolder, *, with_paper: bool
+) -> None:
+    """Write all files; those of an earlier report are replaced one by one."""
+    remove_partials(folder.path)
     grid = collect_grid(workspace, plan, plan_name)
     verdicts = headline(grid)
     tables = Tables(
@@ -83,7 +98,6 @@ def write_report(
     write_text(folder.scores, all_scores(grid))
     write_text(folder.page, render_page(page))
     _remove_stale(folder, {picture.path for picture in pictures.every})
-    return folder
 
 
 def all_scores(grid: Grid) -> str:

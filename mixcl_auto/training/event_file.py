@@ -1,6 +1,7 @@
 """TensorBoard's copy of ``log.csv``: every value of every row, at the row's step."""
 
 import csv
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from mixcl_auto.errors import RunError
+from mixcl_auto.io.files import naming
 from mixcl_auto.io.workspace import RunFolder
 from mixcl_auto.progress import Progress, Silent
+
+logger = logging.getLogger(__name__)
 
 _PREFIX = "events.out.tfevents."
 """What TensorBoard knows its files by; it reads those of a folder in the order of their names."""
@@ -51,24 +55,32 @@ class EventFile:
         self._bytes_read = 0
         self._tags: list[str] = []
         folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob(f"{_PREFIX}*"):
+        older = sorted(folder.glob(f"{_PREFIX}*"))
+        for old in older:
             old.write_bytes(b"")  # removed, it would halt a TensorBoard that reads it
-        self._records = RecordWriter((folder / f"{_PREFIX}{time.time():017.6f}").open("wb"))
+        self.path = folder / _next_name(older)
+        self._records = RecordWriter(self.path.open("wb"))
         self._write(file_version="brain.Event:2")
         # A TensorBoard that is open forgets what it read in the older file.
         self._write(step=0, session_log={"status": "START"})
         self.catch_up()
 
     def catch_up(self) -> None:
-        """Copy the rows that the log got since the last call."""
-        for step, *cells in self._new_rows():
-            self._write(step=int(step), summary=_summary(self._tags, cells))
-        self._records.flush()
+        """Copy the rows that the log got since the last call.
+
+        Raises:
+            OSError: if they can't be written; ``filename`` is that of the events.
+        """
+        with naming(self.path, self.path):
+            for step, *cells in self._new_rows():
+                self._write(step=int(step), summary=_summary(self._tags, cells))
+            self._records.flush()
 
     def close(self) -> None:
         """Copy what is left and close the file."""
         self.catch_up()
-        self._records.close()
+        with naming(self.path, self.path):
+            self._records.close()
 
     def _new_rows(self) -> list[list[str]]:
         if not self._log.exists():
@@ -86,6 +98,18 @@ class EventFile:
         from tensorboard.compat.proto.event_pb2 import Event
 
         self._records.write(Event(wall_time=time.time(), **fields).SerializeToString())
+
+
+def _next_name(older: Sequence[Path]) -> str:
+    """A name after those of the older files, whatever the clock says: TensorBoard reads on, never back."""
+    seconds = f"{time.time():017.6f}"
+    last = older[-1].name.removeprefix(_PREFIX) if older else ""
+    if seconds > last:
+        return _PREFIX + seconds
+    try:
+        return f"{_PREFIX}{float(last) + 1e-3:017.6f}"
+    except ValueError:  # another program's
+        return f"{_PREFIX}{last}.{seconds}"
 
 
 def _summary(tags: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
@@ -113,6 +137,8 @@ def _hold_whole_log(folder: RunFolder) -> bool:
 class EventProgress:
     """A progress that passes everything on, and has the events follow the log meanwhile.
 
+    Events that can't be written end no training: a warning says so, and the next start writes them anew.
+
     Args:
         listener: whom it tells.
         folder: of the run, whose log is ready when the task starts and has new rows at each advance.
@@ -121,24 +147,43 @@ class EventProgress:
     def __init__(self, listener: Progress, folder: RunFolder) -> None:
         self._listener = listener
         self._folder = folder
-        self.events: EventFile | None = None
+        self._events: EventFile | None = None
+        self.has_started = False
 
     def start(self, description: str, total: int, done: int = 0) -> None:
         """Write what the log holds already."""
-        self.events = EventFile(self._folder.log, self._folder.events)
+        self.has_started = True
+        with self._giving_up():
+            self._events = EventFile(self._folder.log, self._folder.events)
         self._listener.start(description, total, done)
 
     def advance(self, units: int = 1, note: str = "") -> None:
         """Write the new rows."""
-        if self.events is not None:
-            self.events.catch_up()
+        if self._events is not None:
+            with self._giving_up():
+                self._events.catch_up()
         self._listener.advance(units, note)
 
     def finish(self) -> None:
         """Write the rest."""
-        if self.events is not None:
-            self.events.close()
+        if self._events is not None:
+            with self._giving_up():
+                self._events.close()
         self._listener.finish()
+
+    @contextmanager
+    def _giving_up(self) -> Iterator[None]:
+        """Write no more events after a failure."""
+        try:
+            yield
+        except OSError as problem:
+            self._events = None
+            logger.warning(
+                "%s: TensorBoard's events can't be written (%s); the training goes on without them, and "
+                "log.csv holds the same values",
+                problem.filename or self._folder.events,
+                problem.strerror,
+            )
 
 
 @contextmanager
@@ -159,5 +204,5 @@ def recording_events(
         return
     recorder = EventProgress(progress or Silent(), folder)
     yield recorder
-    if recorder.events is None and folder.log.is_file() and not _hold_whole_log(folder):
+    if not recorder.has_started and folder.log.is_file() and not _hold_whole_log(folder):
         EventFile(folder.log, folder.events).close()

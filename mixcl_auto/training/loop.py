@@ -255,7 +255,10 @@ class _Writer:
 
     def _draw(self) -> None:
         folder, title = self._job.folder, self._job.description
-        draw_curves(folder.log, folder.curves, self._job.panels, timing=folder.timing, title=title)
+        try:
+            draw_curves(folder.log, folder.curves, self._job.panels, timing=folder.timing, title=title)
+        except OSError as problem:  # the state is saved, and what is left to train matters more
+            logger.warning("%s can't be written (%s); the run goes on", folder.curves, problem.strerror)
 
     def _flush(self) -> None:
         row = self.log.flush()

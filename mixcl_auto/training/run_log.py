@@ -7,6 +7,7 @@ with k rows.
 
 import csv
 import io
+import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,9 @@ from torch import Tensor
 
 from mixcl_auto.distributed.ranks import ALONE, Ranks
 from mixcl_auto.errors import RunError
-from mixcl_auto.io.files import write_text
+from mixcl_auto.io.files import naming, write_text
+
+logger = logging.getLogger(__name__)
 
 Value = float | int | Tensor | None
 
@@ -42,10 +45,12 @@ class StepTable:
     Args:
         path: of the file.
         writes: whether this process is the one that writes it; in others nothing happens.
+        is_whole: whether it has a row for every step, so that rows that are gone are worth a warning.
     """
 
-    def __init__(self, path: Path, *, writes: bool = True) -> None:
+    def __init__(self, path: Path, *, writes: bool = True, is_whole: bool = False) -> None:
         self.path = path
+        self._warns = is_whole
         self._writes = writes
         self._columns: tuple[str, ...] | None = None
 
@@ -57,8 +62,12 @@ class StepTable:
         """
         if not self._writes:
             return
-        if step == 0 or not self.path.exists():
+        if step == 0:
             self.path.unlink(missing_ok=True)
+            return
+        if not self.path.exists():
+            if self._warns:
+                logger.warning("%s is gone; it goes on from step %d", self.path, step + 1)
             return
         lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
         whole = [line for line in lines if line.endswith("\n")]
@@ -72,6 +81,13 @@ class StepTable:
                 f"{self.path}: not a table of steps, or damaged; restore it, or remove {self.path.parent} to "
                 "start the run again"
             ) from None
+        if self._warns and len(kept) < step:
+            logger.warning(
+                "%s: %d of the %d rows up to the checkpoint are gone; the run goes on without them",
+                self.path,
+                step - len(kept),
+                step,
+            )
         self._columns = tuple(whole[0].strip().split(","))
         write_text(self.path, "".join([whole[0], *kept]))
 
@@ -96,7 +112,7 @@ class StepTable:
                 )
             writer.writerow([format_value(value) for value in row.values()])
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
+        with naming(self.path, self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(text.getvalue())
 
     def sync(self) -> None:
@@ -132,7 +148,7 @@ class RunLog:
     """
 
     def __init__(self, path: Path, *, must_be_finite: Sequence[str], ranks: Ranks = ALONE) -> None:
-        self.table = StepTable(path, writes=ranks.is_first)
+        self.table = StepTable(path, writes=ranks.is_first, is_whole=True)
         self._ranks = ranks
         self._must_be_finite = tuple(must_be_finite)
         self._pending: list[_Pending] = []

@@ -5,6 +5,7 @@ from pathlib import Path
 from mixcl_auto.errors import PlanError
 from mixcl_auto.evaluation.score import score_folder, score_run
 from mixcl_auto.inference.predict import predict_held_out
+from mixcl_auto.io.files import check_writable
 from mixcl_auto.io.plans import find_plan, read_plan
 from mixcl_auto.io.run_lock import run_lock
 from mixcl_auto.io.scores import write_scores
@@ -37,6 +38,7 @@ def evaluate_run(
     """
     project = open_project(workspace, plan)
     run = find_run(project, dataset=dataset, init=str(init), fraction=fraction, fold=fold, seed=seed)
+    check_writable(run.path)
     with run_lock(run):
         predict_held_out(project.workspace, project.plan_name, run, progress=progress, device=device)
         return score_run(project.workspace, project.plan_name, run, progress=progress), run.scores
@@ -72,6 +74,7 @@ def evaluate_folder(
         RunError: if a reference has no prediction.
         DataError: if a file can't be read, or the grids of a case differ.
     """
+    check_writable(Path(predictions), remedy="let its owner permit it: scores.csv is written there")
     recipe = _plan_of(Path(predictions), workspace, plan)
     labels = choose_target(recipe, dataset).labels
     scores = score_folder(

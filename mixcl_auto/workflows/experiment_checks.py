@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from mixcl_auto.errors import MixCLError, PlanError, RunError
+from mixcl_auto.io.files import check_writable
 from mixcl_auto.io.runs import read_finetune_run, read_pretrain_run
 from mixcl_auto.io.workspace import FinetuneFolder, PretrainFolder
 from mixcl_auto.records.experiment import check_experiment, init_name, pretrainings_for
@@ -22,9 +23,10 @@ from mixcl_auto.workflows.inputs import Project
 
 
 def check_before_start(experiment: Experiment) -> None:
-    """Check plan, initial weights, cache and earlier runs.
+    """Check plan, initial weights, cache and earlier runs, and that results may be written.
 
     Raises:
+        DataError: if they may not.
         PlanError: if the experiment does not go with the plan.
         RunError: naming what is not there, or what was run under another plan.
     """
@@ -32,6 +34,7 @@ def check_before_start(experiment: Experiment) -> None:
     check_experiment(plan)
     if not plan.targets:
         raise PlanError(f"{experiment.plan_path}: the plan has no target; plan again with --target NAME")
+    check_writable(experiment.project.workspace.plan_results(experiment.project.plan_name))
     units = experiment.units()
     _check_inits(experiment.project, units)
     _check_earlier_runs(experiment.project, units)

@@ -8,10 +8,11 @@ from mixcl_auto.errors import RunError
 from mixcl_auto.exporting.bundle import write_bundle
 from mixcl_auto.exporting.config import Kind
 from mixcl_auto.exporting.onnx_file import write_onnx_export
-from mixcl_auto.exporting.output import check_output, staged
+from mixcl_auto.exporting.output import check_output, lock_of, staged
 from mixcl_auto.exporting.weights import write_encoder_export, write_segmenter_export
 from mixcl_auto.finetuning.initial_weights import find_pretraining
 from mixcl_auto.inference.predictor import refuse_untrained
+from mixcl_auto.io.run_lock import output_lock
 from mixcl_auto.io.runs import read_finetune_run
 from mixcl_auto.records.plan import MIXCL
 from mixcl_auto.workflows.inputs import Folder, find_run, open_project
@@ -55,7 +56,7 @@ def export(
     Raises:
         PlanError: if there is no such plan or target.
         RunError: if the model was not trained to its end, the folder holds something or is the workspace's
-            own, or the extra is missing.
+            own, another process writes there, or the extra is missing.
         WeightsError: if the model's file is damaged.
     """
     if kind not in get_args(Kind):
@@ -68,5 +69,7 @@ def export(
         refuse_untrained(run, read_finetune_run(run).status)
         write = partial(_SEGMENTERS[kind], run)
     check_output(output, project.workspace, kind, force=force)
-    with staged(output) as stage:
-        return [output / path.relative_to(stage) for path in write(stage)]
+    with output_lock(lock_of(output), output):
+        check_output(output, project.workspace, kind, force=force)  # another one may have ended meanwhile
+        with staged(output) as stage:
+            return [output / path.relative_to(stage) for path in write(stage)]

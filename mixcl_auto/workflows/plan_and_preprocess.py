@@ -15,6 +15,7 @@ from mixcl_auto.engines.shared_folder import check_shared
 from mixcl_auto.errors import DataError, PlanError
 from mixcl_auto.io.files import check_writable, write_text
 from mixcl_auto.io.inspection import inspect_datasets
+from mixcl_auto.io.run_lock import output_lock
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.planning.machine import describe_machine
 from mixcl_auto.planning.plan import Planned, check_wishes, make_plan, save_planned
@@ -31,6 +32,9 @@ from mixcl_auto.workflows.step_memory import step_measure
 from mixcl_auto.workflows.validate import findings_json, inspection_jobs, read_datasets
 
 logger = logging.getLogger(__name__)
+
+_PATIENCE_S = 60.0
+"""Another planning holds the plans while it writes them, which takes an instant."""
 
 Wish = Sequence[float] | Literal["auto"] | None
 
@@ -106,7 +110,8 @@ def plan_and_preprocess(
     check_wishes(preset, edits, spacing=spacing, window=window, memory_gb=memory_gb)  # before data are read
     check_engine(engine, address)
     space, machine, names = _opened(workspace, engine), describe_machine(), list(datasets)
-    check_writable(space.root)
+    for folder in (space.root, space.plans, space.preprocessed):
+        check_writable(folder)
     with _workers(space, "local" if plan_only else engine, jobs=jobs, address=address) as workers:
         if raw_data is not None:
             link_raw_data(space, raw_data, names)
@@ -132,7 +137,8 @@ def plan_and_preprocess(
             measure=step_measure(progress),
             findings=findings,
         )
-        path, kept = space.plan(name), save_planned(space, name, planned)
+        with output_lock(space.plans / "plans.lock", space.plans, patience_s=_PATIENCE_S):
+            path, kept = space.plan(name), save_planned(space, name, planned)
         if kept is not None:
             logger.info("another plan was there; it is kept as %s", kept)
         if on_plan is not None:

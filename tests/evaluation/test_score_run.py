@@ -1,8 +1,10 @@
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from cached_phantoms import planned_key, put_fingerprint
 
 from mixcl_auto.errors import DataError, RunError
 from mixcl_auto.evaluation.score import score_run
@@ -39,11 +41,8 @@ def label_map(shape, shift=0):
 def predicted_run(tmp_path):
     """Two held-out cases: 'a' is predicted perfectly, the liver of 'b' two voxels (4 mm) off along x."""
     workspace, cases = Workspace(tmp_path), ("a", "b")
-    dataset = DatasetPlan(
-        name="Target", role="target", labels=LABELS, cases=cases, fingerprint="0", split="0"
-    )
-    plan = Plan(datasets=(dataset,))
     folder = workspace.finetune("plan", "Target", "scratch", 0.5, 0, 0)
+    preprocess_hash, label_hashes = content_hash(Plan().preprocess), {}
     raw = workspace.raw_data / "Target"
     write_text(
         raw / "dataset.json", json.dumps({"labels": {"background": 0, **LABELS}, "file_ending": ".nii.gz"})
@@ -53,7 +52,9 @@ def predicted_run(tmp_path):
         write_image(
             raw / "imagesTr" / f"{case}_0000.nii.gz", reference.astype(np.int16), (2.0, 1.0, 3.0), SOURCE
         )
-        write_labels(raw / "labelsTr" / f"{case}.nii.gz", reference, SOURCE)
+        label_path = raw / "labelsTr" / f"{case}.nii.gz"
+        write_labels(label_path, reference, SOURCE)
+        label_hashes[case] = file_sha256(label_path)
         write_labels(folder.prediction(case), prediction, SOURCE)
         small, small_prediction = label_map((12, 10, 12)), label_map((12, 10, 12), shift // 2)
         write_labels(
@@ -61,7 +62,7 @@ def predicted_run(tmp_path):
         )
         record = CachedCase(
             id=case,
-            key="key",
+            key=planned_key(case, preprocess_hash, patient=f"patient_{case}", label_hash=label_hashes[case]),
             patient=f"patient_{case}",
             shape=small.shape,
             spacing_mm=(1.5, 1.5, 2.0),
@@ -69,20 +70,28 @@ def predicted_run(tmp_path):
             label_voxels={},
         )
         write_case(
-            workspace.cached_case("Target", content_hash(plan.preprocess), case),
+            workspace.cached_case("Target", preprocess_hash, case),
             record,
             image=small.astype(np.int16),
             labels=small,
             distance=small,
             foreground={},
         )
+    dataset = DatasetPlan(
+        name="Target",
+        role="target",
+        labels=LABELS,
+        cases=cases,
+        fingerprint=put_fingerprint(workspace, "Target", cases, label_hashes),
+        split="0",
+    )
     run = FinetuneRun(
         dataset="Target",
         init="scratch",
         fraction=0.5,
         fold=0,
         seed=0,
-        plan=plan,
+        plan=Plan(datasets=(dataset,)),
         status="trained",
         environment=Environment(
             mixcl_auto="0", torch="0", python="3", device="cpu", precision="fp32", threads=1
@@ -134,12 +143,35 @@ def test_a_reference_that_left_the_raw_data_is_named(predicted_run):
         score_run(run.workspace, "plan", run.folder)
 
 
-def test_a_reference_that_changed_since_it_was_planned_is_refused(predicted_run, monkeypatch):
+def test_a_reference_that_changed_since_it_was_planned_is_refused(predicted_run):
     run = predicted_run
     path = run.raw / "labelsTr" / "b.nii.gz"
-    planned = SimpleNamespace(cases=[SimpleNamespace(id="b", label_hash=file_sha256(path))])
-    monkeypatch.setattr("mixcl_auto.evaluation.score.read_fingerprint", lambda *_: planned)
     score_run(run.workspace, "plan", run.folder)
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(DataError, match=r"b\.nii\.gz: the reference changed after it was planned"):
+        score_run(run.workspace, "plan", run.folder)
+
+
+def test_organs_whose_values_were_exchanged_in_the_plan_are_refused(predicted_run):
+    run = predicted_run
+    document = {"labels": {"background": 0, "liver": 2, "spleen": 1}, "file_ending": ".nii.gz"}
+    write_text(run.raw / "dataset.json", json.dumps(document))
+    with pytest.raises(DataError, match=r"Target: liver is 1 in the plan and 2 in .*dataset\.json"):
+        score_run(run.workspace, "plan", run.folder)
+    assert not run.folder.scores.exists()
+
+
+def test_organs_that_were_given_other_names_are_scored(predicted_run):
+    run = predicted_run
+    document = {"labels": {"background": 0, "Leber": 1, "spleen": 2}, "file_ending": ".nii.gz"}
+    write_text(run.raw / "dataset.json", json.dumps(document))
+    assert {score.organ for score in score_run(run.workspace, "plan", run.folder)} == {"liver", "spleen"}
+
+
+def test_cached_references_of_other_files_than_planned_are_refused(predicted_run):
+    run = predicted_run
+    plan = read_finetune_run(run.folder).plan
+    record = run.workspace.cached_case("Target", content_hash(plan.preprocess), "b") / "case.json"
+    record.write_text(re.sub('"key": "[^"]*"', '"key": "another"', record.read_text()))
+    with pytest.raises(RunError, match=r"Target: 1 of 2 cached cases were not made of the files .*\(b\)"):
         score_run(run.workspace, "plan", run.folder)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from cached_phantoms import planned_key, put_fingerprint
 from torch import nn
 
 from mixcl_auto.io.case_cache import write_case
@@ -137,6 +138,9 @@ def threshold_run(tmp_path, monkeypatch, plan, write_run):
 
     monkeypatch.setattr("mixcl_auto.inference.predictor.build_network", build)
     workspace = Workspace(tmp_path)
+    dataset = plan.datasets[0]
+    fingerprint = put_fingerprint(workspace, dataset.name, dataset.cases)
+    plan = plan.model_copy(update={"datasets": (dataset.model_copy(update={"fingerprint": fingerprint}),)})
     images, masks = {}, {}
     for case, geometry in GEOMETRIES.items():
         image, masks[case] = ellipsoid_hu(geometry)
@@ -160,7 +164,7 @@ def write_cached(workspace, plan, case, path):
     image = standardise_image(volume.array, volume.spacing_mm, recipe.spacing_mm, recipe.window_hu, 1.0)
     record = CachedCase(
         id=case,
-        key="key",
+        key=planned_key(case, content_hash(recipe)),
         patient=case,
         shape=image.shape,
         spacing_mm=recipe.spacing_mm,

@@ -284,7 +284,10 @@ def test_a_killed_worker_names_its_case_and_the_others_are_done(project, monkeyp
     monkeypatch.setattr(preprocess, "preprocess_case", die_at_b)
     (failure,) = project.preprocess(jobs=2)
     assert (failure.dataset, failure.case) == ("D", "b")
-    assert "the worker process died without a message (killed, perhaps for lack of memory)" in failure.message
+    assert (
+        "D, b: the worker process died twice, the second time alone: it was killed by SIGKILL"
+        in failure.message
+    )
     assert [project.case_folder(name).is_dir() for name in "abc"] == [True, False, True]
     monkeypatch.undo()
     assert project.preprocess() == []
