@@ -1,5 +1,8 @@
 """What can go wrong, as exceptions that say what is wrong, where, and what to do."""
 
+RESUME_CODE = 75
+"""Exit code of a command that was stopped in order, ``EX_TEMPFAIL`` of ``sysexits.h``: it can go on."""
+
 
 class MixCLError(Exception):
     """A problem of the data, the plan or the machine that the user can act on.
@@ -24,7 +27,7 @@ class RunError(MixCLError):
 class RunStoppedError(RunError):
     """A run was asked to stop, has saved its state and can be resumed by the same command.
 
-    The command line then exits with code 75, which ``sysexits.h`` calls a temporary failure: try again.
+    The command line then exits with ``RESUME_CODE``.
     """
 
 

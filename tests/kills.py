@@ -4,6 +4,7 @@ import faulthandler
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,12 +14,13 @@ from typing import Literal
 
 from pipeline_runs import Stage, arguments
 
+from mixcl_auto.errors import RESUME_CODE
+
 Way = Literal["process", "session", "worker", "SIGTERM", "SIGUSR1"]
 WAYS: tuple[Way, ...] = ("process", "process", "session", "session", "worker", "SIGTERM", "SIGUSR1")
 """SIGKILL to the command alone, as by hand; to all of its processes, as when a machine fails; to one of its
 workers, as the kernel does when memory runs out; and what schedulers send."""
 
-RESUME_CODE = 75
 PATIENCE_S = 60.0
 LIMIT_S = 900.0
 """How long a command may take before it counts as hanging; it then says where it hangs."""
@@ -31,6 +33,7 @@ class Attempt:
     Attributes:
         stage: of the pipeline.
         way: how it was killed; none where it came to its end first.
+        seconds: that it took.
         code: exit code; minus the signal's number if a signal ended it.
         said: its output.
         orphans: processes of it that were left a minute after its end.
@@ -38,6 +41,7 @@ class Attempt:
 
     stage: str
     way: Way | None
+    seconds: float
     code: int
     said: str
     orphans: int
@@ -64,10 +68,11 @@ def fork(workspace: Path, stage: Stage, log: Path) -> int:
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for descriptor in (1, 2):
             os.dup2(output, descriptor)
-        from mixcl_auto.cli.main import cli
+        from mixcl_auto.cli.main import main
 
+        sys.argv = ["mixcl_auto", *arguments(workspace, stage)]
         try:
-            cli(arguments(workspace, stage), prog_name="mixcl_auto")
+            main()
             code = 0
         except SystemExit as ending:
             code = ending.code if isinstance(ending.code, int) else int(bool(ending.code))
@@ -85,6 +90,7 @@ def attempt(workspace: Path, stage: Stage, draw: random.Random, seconds: float) 
         seconds: the latest moment; the command is left alone where it is 0.
     """
     log = workspace.with_name(f"{workspace.name}.log")
+    began = time.monotonic()
     process = fork(workspace, stage, log)
     way = None
     if seconds > 0:
@@ -94,9 +100,10 @@ def attempt(workspace: Path, stage: Stage, draw: random.Random, seconds: float) 
     if not _ended(process, LIMIT_S):
         os.kill(process, signal.SIGABRT)
     _, status = os.waitpid(process, 0)
+    took = time.monotonic() - began
     orphans = _orphans(process)
     said = log.read_text(errors="replace") if log.exists() else ""
-    return Attempt(stage.name, way, os.waitstatus_to_exitcode(status), said, orphans)
+    return Attempt(stage.name, way, took, os.waitstatus_to_exitcode(status), said, orphans)
 
 
 def _ended(process: int, seconds: float) -> bool:

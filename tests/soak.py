@@ -34,7 +34,11 @@ class Tally:
     kills: Counter[str] = field(default_factory=Counter)
     """By way."""
     killed_stages: Counter[str] = field(default_factory=Counter)
+    codes: Counter[str] = field(default_factory=Counter)
+    """How those ended that were killed."""
     starts: int = 0
+    took: dict[str, float] = field(default_factory=dict)
+    """Seconds of each command's last undisturbed start: the machine may be faster or slower than before."""
     files: int = 0
     """Compared."""
     lost: list[str] = field(default_factory=list)
@@ -48,11 +52,16 @@ class Tally:
         if made.way is not None:
             self.kills[made.way] += 1
             self.killed_stages[made.stage] += 1
+            self.codes[f"{made.way}: {made.code}"] += 1
+        else:
+            self.took[made.stage] = made.seconds
 
     def add(self, other: "Tally") -> None:
         """Take in the rounds of another tally."""
+        self.took |= other.took
         for name, value in vars(other).items():
-            setattr(self, name, getattr(self, name) + value)
+            if name != "took":
+                setattr(self, name, getattr(self, name) + value)
 
     @property
     def is_clean(self) -> bool:
@@ -120,7 +129,10 @@ def soak(root: Path, *, minutes: float, seed: int, jobs: int) -> Tally:
         number, running = 0, set()
         while running or time.monotonic() < deadline:
             while len(running) < jobs and time.monotonic() < deadline and tally.is_clean:
-                running.add(pool.submit(one_round, root, number, seed, expected, seconds))
+                latest = {
+                    stage: (value + tally.took.get(stage, value)) / 2 for stage, value in seconds.items()
+                }
+                running.add(pool.submit(one_round, root, number, seed, expected, latest))
                 number += 1
             done = {future for future in running if future.done()}
             for future in done:
@@ -157,7 +169,7 @@ def main() -> int:
     (root / "soak.json").write_text(json.dumps(document, indent=2) + "\n")
     for what in (*tally.lost, *tally.different, *tally.unsound):
         print(what)
-    print(json.dumps({"kills": tally.kills, "stages": tally.killed_stages}, indent=2))
+    print(json.dumps({"kills": tally.kills, "stages": tally.killed_stages, "codes": tally.codes}, indent=2))
     if tally.is_clean and wanted.folder is None:
         shutil.rmtree(root)
     return 0 if tally.is_clean and tally.rounds else 1

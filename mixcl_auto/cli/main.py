@@ -9,15 +9,15 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 
 from mixcl_auto import __version__
 from mixcl_auto.cli.options import Settings
-from mixcl_auto.cli.stopping import RESUME_CODE, StopRequest, stop_in_order
+from mixcl_auto.cli.stopping import StopRequest, ignore_further_stops, stop_in_order
 from mixcl_auto.engines.tether import end_with_parent
-from mixcl_auto.errors import MixCLError, RunStoppedError
+from mixcl_auto.errors import RESUME_CODE, MixCLError, RunStoppedError
 
 COMMANDS = (
     "convert",
@@ -45,6 +45,13 @@ class Problem(click.ClickException):
     """One clear message on stderr and exit code 1."""
 
     exit_code = 1
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print it; where the terminal is gone, the exit code alone must say it."""
+        try:
+            super().show(file)
+        except OSError:
+            sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
 
 
 class Unfinished(Problem):
@@ -181,4 +188,8 @@ def private_folder() -> str:
 
 def main() -> None:
     """Entry point of the console script."""
-    cli(prog_name="mixcl_auto")
+    stop_in_order()
+    try:
+        cli(prog_name="mixcl_auto")
+    finally:
+        ignore_further_stops()

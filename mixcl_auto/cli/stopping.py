@@ -14,10 +14,8 @@ import click
 
 from mixcl_auto.training.interruption import SIGNALS, signal_name
 
-RESUME_CODE = 75
-"""``EX_TEMPFAIL`` of ``sysexits.h``: the same command goes on with the work."""
-
 _UNITS_S = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
+_LONGEST_S = 10 * 365 * 86_400
 _LENGTH = re.compile(r"(?=\d)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _CLOCK = re.compile(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)")
 
@@ -51,8 +49,16 @@ def stop_in_order() -> Callable[[], None]:
     return give_back
 
 
+def ignore_further_stops() -> None:
+    """At the end of the program, whose exit code is settled: a second signal must not change it."""
+    for number in SIGNALS:
+        if number != signal.SIGINT:
+            signal.signal(number, signal.SIG_IGN)
+
+
 def stop_after(seconds: float) -> None:
     """Ask this process to stop when so much time has passed; the clock's being set does not matter."""
+    signal.signal(signal.SIGALRM, _request)  # whoever started this program may have it ignored
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
@@ -67,7 +73,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
         parts = _CLOCK.fullmatch(text) or _LENGTH.fullmatch(text)
         amounts = [int(amount or 0) for amount in parts.groups()] if parts else []
         seconds = sum(amount * unit for amount, unit in zip(amounts, _UNITS_S.values(), strict=False))
-        if seconds <= 0:
+        if not 0 < seconds <= _LONGEST_S:
             self.fail(f"{value!r} is no length of time; write 90m, 11h30m, 1d or 11:30:00", param, ctx)
         return seconds
 

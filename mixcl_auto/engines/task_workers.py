@@ -1,14 +1,11 @@
 """Run tasks in processes of this machine; one that dies or stands still loses its own task alone."""
 
 import logging
-import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import parent_process
 from multiprocessing.context import SpawnContext
 from typing import Any, Generic, TypeVar
 
@@ -194,7 +191,6 @@ def do_tasks(
     channel: Channel, function: Callable[[Any], object], initializer: Callable[[], object] | None
 ) -> None:
     """In a worker: do each task that comes, until nobody gives one any more."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     if initializer is not None:
         initializer()
     while True:
@@ -205,14 +201,6 @@ def do_tasks(
             raise
         except BaseException as problem:
             channel.send((None, portable(problem)))
-
-
-def _end_with_parent() -> None:
-    """End with the parent even if it is killed: nobody would collect what an orphan computes."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 @contextmanager

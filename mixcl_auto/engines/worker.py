@@ -1,11 +1,14 @@
 """A process that waits for work: it dies alone, and can be ended whatever it is doing."""
 
 import atexit
+import os
 import pickle
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from multiprocessing import parent_process
 from multiprocessing.context import ForkContext, SpawnContext
 from typing import Any
 
@@ -110,7 +113,16 @@ def _run(
     work: Callable[..., None], channel: Channel, inherited: Sequence[Channel], arguments: Sequence[Any]
 ) -> None:
     """In the new process."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     for other in inherited:
         other.close()
     with suppress(ChannelClosedError):
         work(channel, *arguments)
+
+
+def _end_with_parent() -> None:
+    """End with the parent even if it is killed: nobody would collect what an orphan computes."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

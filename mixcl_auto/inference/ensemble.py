@@ -50,6 +50,7 @@ class Ensemble:
             plan=content_hash(self.plan),
             models=self.models,
             flips=self.plan.inference.flips,
+            overlap=self.plan.inference.overlap,
         )
 
 

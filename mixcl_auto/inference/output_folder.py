@@ -3,15 +3,19 @@
 import logging
 import re
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from mixcl_auto.errors import DataError
 from mixcl_auto.io.files import file_sha256, read_text, write_text
+from mixcl_auto.io.partial_files import remove_partials, remove_partials_in
 from mixcl_auto.records.prediction import PredictionRecord, SegmentedScan
 
 logger = logging.getLogger(__name__)
+
+_PREVIEWS, _STATISTICS, _PROBABILITIES = "previews", "statistics", "probabilities"
 
 LabelFormat = Literal["nifti", "dicom-seg"]
 SUFFIXES: dict[LabelFormat, str] = {"nifti": ".nii.gz", "dicom-seg": ".dcm"}
@@ -56,15 +60,15 @@ class OutputFolder:
 
     def preview(self, scan: str) -> Path:
         """A scan's picture."""
-        return self.path / "previews" / f"{scan}.png"
+        return self.path / _PREVIEWS / f"{scan}.png"
 
     def statistics(self, scan: str) -> Path:
         """A scan's volumes and intensities."""
-        return self.path / "statistics" / f"{scan}.json"
+        return self.path / _STATISTICS / f"{scan}.json"
 
     def probabilities(self, scan: str, organs: Iterable[str]) -> dict[str, Path]:
         """Each organ's file; characters of its name that a file should not have become ``_``."""
-        folder = self.path / "probabilities" / scan
+        folder = self._probabilities_of(scan)
         paths: dict[str, Path] = {}
         for organ in organs:
             plain = re.sub(r"[^\w.+-]+", "_", organ).strip(".") or "organ"
@@ -81,6 +85,14 @@ class OutputFolder:
             *([self.statistics(scan)] if wanted.statistics else []),
             *(self.probabilities(scan, organs).values() if wanted.probabilities else []),
         ]
+
+    def clear(self) -> None:
+        """Remove what stopped predictions left half written, where no other process can be writing.
+
+        Only of the folders that a prediction writes into: a user may keep others here.
+        """
+        remove_partials_in([self.path, self.path / _PREVIEWS, self.path / _STATISTICS])
+        remove_partials(self.path / _PROBABILITIES)
 
     def begin(self, record: PredictionRecord, coming: Mapping[str, Iterable[Path]]) -> PredictionRecord:
         """Take over what an earlier prediction by the same models made; warn of what other models left.
@@ -136,28 +148,27 @@ class OutputFolder:
         return all(self._is_whole(before, path) for path in files)
 
     def finish_scan(
-        self, record: PredictionRecord, scan: str, input_sha256: str | None, files: Iterable[Path]
+        self, record: PredictionRecord, scan: str, input_sha256: str, files: Iterable[Path]
     ) -> PredictionRecord:
         """Note that a scan is done; what was made of it earlier, and not again, stays if it still holds.
 
         Args:
             record: of this prediction.
             scan: its name.
-            input_sha256: of the bytes that it was read from; absent where that could not be told.
+            input_sha256: of the bytes that it was read from.
             files: those that were written of it.
         """
         sums = {self._relative(path): file_sha256(path) for path in files}
-        sums |= self._kept(record.written.get(scan), input_sha256, sums.keys())
+        sums |= self._kept(scan, record.written.get(scan), input_sha256, sums.keys())
         written = {one: known for one, known in record.written.items() if one != scan}
-        if input_sha256 is not None:
-            written[scan] = SegmentedScan(input_sha256=input_sha256, files=dict(sorted(sums.items())))
+        written[scan] = SegmentedScan(input_sha256=input_sha256, files=dict(sorted(sums.items())))
         update = {"written": dict(sorted(written.items())), "scans": tuple(sorted({*record.scans, scan}))}
         noted = record.model_copy(update=update)
         write_text(self.record, noted.to_json())
         return noted
 
     def _kept(
-        self, before: SegmentedScan | None, input_sha256: str | None, new: Collection[str]
+        self, scan: str, before: SegmentedScan | None, input_sha256: str, new: Collection[str]
     ) -> dict[str, str]:
         """The sums of what was written earlier and not now; of another scan of this name it is removed."""
         if before is None:
@@ -165,9 +176,17 @@ class OutputFolder:
         others = [name for name in before.files.keys() - set(new) if self._is_whole(before, self.path / name)]
         if before.input_sha256 == input_sha256:
             return {name: before.files[name] for name in others}
+        if others:
+            listed = ", ".join(sorted(others))
+            logger.info("%s: %s removed, made of another scan of this name", self.path, listed)
         for name in others:
             (self.path / name).unlink()
+        with suppress(OSError):  # not there, or with files in it
+            self._probabilities_of(scan).rmdir()
         return {}
+
+    def _probabilities_of(self, scan: str) -> Path:
+        return self.path / _PROBABILITIES / scan
 
     def _is_whole(self, written: SegmentedScan, path: Path) -> bool:
         """Whether a file is there as it was written."""
@@ -194,5 +213,5 @@ class OutputFolder:
             self.preview(scan),
             self.statistics(scan),
         ]
-        probabilities = sorted((self.path / "probabilities" / scan).glob("*.nii.gz"))
+        probabilities = sorted(self._probabilities_of(scan).glob("*.nii.gz"))
         return [*(path for path in files if path.is_file()), *probabilities]

@@ -92,9 +92,10 @@ def predict_files(
     """Segment scans one by one, each on its own grid, with one run or with several as an ensemble.
 
     Of several runs the class probabilities are averaged on the plan's grid. ``plan.json`` beside the label
-    maps is the recipe that made them, ``prediction.json`` names the models. A scan that can't be read does
-    not keep the others from their label maps. Scans that an earlier call segmented are left as they are: the
-    same bytes, by the same models, with all that is wanted, whose files are whole.
+    maps is the recipe that made them, ``prediction.json`` names the models. A scan that can't be read, or
+    whose name can't be written, does not keep the others from their label maps. Scans that an earlier call
+    segmented are left as they are: the same bytes, by the same models, with all that is wanted, whose files
+    are whole.
 
     Args:
         folders: of trained runs that share grid, window, network and labels.
@@ -118,25 +119,47 @@ def predict_files(
     """
     folder = OutputFolder(output, label_format)
     refuse_clashes(scans, SUFFIXES[label_format])
-    refuse_overwriting(scans, folder)
+    nameable = [scan for scan in scans if scan.problem is None]
+    refuse_overwriting(nameable, folder)
     if label_format == "dicom-seg":
         refuse_images(scans)
         refuse_without_highdicom()
     model = load_ensemble(folders, device, flips)
-    with output_lock(folder.lock, output):
-        failures = _segment_scans(model, scans, folder, wanted, progress or Silent())
+    failures = {scan: scan.problem for scan in scans if scan.problem is not None}
+    for scan, problem in failures.items():
+        logger.error("%s: %s", scan, problem)
+    with output_lock(folder.lock, output) as locked:
+        if locked:
+            folder.clear()
+        failures |= _segment_scans(
+            model, nameable, folder, wanted, progress or Silent(), alone=len(scans) == 1
+        )
     written = [folder.label_map(scan.name) for scan in scans if scan not in failures]
     if failures:
         others = f"; the others are in {output}" if written else ""
         failed = f"{len(failures)} of {len(scans)} scans could not be segmented{others}:"
-        raise RunError("\n".join([failed, *(f"  {scan.path}: {failures[scan]}" for scan in failures)]))
+        raise RunError("\n".join([failed, *(f"  {scan}: {failures[scan]}" for scan in failures)]))
     return written
 
 
 def _segment_scans(
-    model: Ensemble, scans: Sequence[Scan], folder: OutputFolder, wanted: Wanted, listener: Progress
+    model: Ensemble,
+    scans: Sequence[Scan],
+    folder: OutputFolder,
+    wanted: Wanted,
+    listener: Progress,
+    *,
+    alone: bool,
 ) -> dict[Scan, str]:
     """Segment those that an earlier call did not; gives the reasons why some could not be.
+
+    Args:
+        model: what predicts.
+        scans: to segment.
+        folder: for what is written.
+        wanted: what that is.
+        listener: told of every scan.
+        alone: whether there is one scan, of which the error is raised.
 
     Raises:
         MixCLError: of the only scan.
@@ -153,11 +176,10 @@ def _segment_scans(
     for scan in scans:
         if scan in done:
             continue
-        input_sha256 = scan_sha256(scan)
         try:
-            segment_scan(model, scan, folder, wanted)
+            input_sha256 = segment_scan(model, scan, folder, wanted)
         except MixCLError as problem:
-            if len(scans) == 1:
+            if alone:
                 listener.finish()
                 raise
             failures[scan] = str(problem).removeprefix(f"{scan.path}: ")

@@ -4,13 +4,14 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from mixcl_auto.errors import DataError, MixCLError
 from mixcl_auto.io.dicom import choose_series, read_series, series_sha256
 from mixcl_auto.io.dicom_studies import studies_below
-from mixcl_auto.io.images import Volume, read_image, source_sha256, volume_of
+from mixcl_auto.io.images import Volume, read_file, source_sha256, volume_of
 from mixcl_auto.io.voxel_values import image_values
-from mixcl_auto.records.names import NAME_RULE, is_plain_name, shown
+from mixcl_auto.records.names import NAME_RULE, escaped, is_plain_name, shown
 
 __all__ = ["Scan", "find_scans", "read_scan", "refuse_clashes", "scan_list", "scan_sha256"]
 
@@ -33,6 +34,15 @@ class Scan:
     series: str | None = None
     """Which series of the folder, by UID or number; the largest axial one where absent."""
 
+    @property
+    def problem(self) -> str | None:
+        """Why nothing can be written of it, and what to do."""
+        return None if is_plain_name(self.name) else NAME_RULE.format(what="scan")
+
+    def __str__(self) -> str:
+        """Its path, as it can stand in a message."""
+        return escaped(str(self.path))
+
 
 def find_scans(source: Path, series: str | None = None) -> list[Scan]:
     """The scan at a path, or all scans of a folder, by name; hidden files are skipped.
@@ -46,8 +56,8 @@ def find_scans(source: Path, series: str | None = None) -> list[Scan]:
         series: the UID or number of a DICOM series, where the source is one scan of several series.
 
     Raises:
-        DataError: if there is no scan, if one's name can't be that of a file that is written, or if
-            ``series`` is given for anything but one DICOM scan.
+        DataError: if there is no scan, if the name of the only one can't be that of a file that is written,
+            or if ``series`` is given for anything but one DICOM scan.
     """
     scans = [_image(source)] if source.is_file() else _scans_of_folder(source)
     if not scans:
@@ -55,8 +65,9 @@ def find_scans(source: Path, series: str | None = None) -> list[Scan]:
             f"{source}: no scan there; give an image ({', '.join(IMAGE_SUFFIXES)}), a folder of images, or a "
             "folder with DICOM slices in it or below it"
         )
-    if odd := [scan for scan in scans if not is_plain_name(scan.name)]:
-        raise DataError(f"{odd[0].path.parent}: {shown(odd[0].name)!r}: {NAME_RULE.format(what='scan')}")
+    if len(scans) == 1 and scans[0].problem is not None:
+        folder, name = escaped(str(scans[0].path.parent)), shown(scans[0].name)
+        raise DataError(f"{folder}: {name!r}: {scans[0].problem}")
     if series is None:
         return scans
     if len(scans) > 1:
@@ -71,19 +82,31 @@ def find_scans(source: Path, series: str | None = None) -> list[Scan]:
     return [replace(scans[0], series=series)]
 
 
-def read_scan(scan: Scan) -> tuple[Volume, tuple[Path, ...]]:
-    """The scan in RAS and the files that it was read from, of DICOM in the order of the slices.
+class ReadScan(NamedTuple):
+    """What was read of a scan."""
+
+    volume: Volume
+    """In RAS."""
+    files: tuple[Path, ...]
+    """That it was read from, of DICOM in the order of the slices."""
+    sha256: str
+    """As ``scan_sha256`` gives it."""
+
+
+def read_scan(scan: Scan) -> ReadScan:
+    """Read a scan.
 
     Raises:
         DataError: if it can't be read, or the series is not to be found.
     """
-    if not scan.is_dicom:
-        return read_image(scan.path), (scan.path,)
-    series, note = choose_series(scan.path, scan.series)
-    if note:
-        logger.info("%s: %s", scan.path, note)
-    content = read_series(series)
-    return volume_of(content, image_values(content.values_ijk)), series.files
+    if scan.is_dicom:
+        series, note = choose_series(scan.path, scan.series)
+        if note:
+            logger.info("%s: %s", scan.path, note)
+        content, files = read_series(series, hashed=True), series.files
+    else:
+        content, files = read_file(scan.path, hashed=True), (scan.path,)
+    return ReadScan(volume_of(content, image_values(content.values_ijk)), files, content.sha256)
 
 
 def scan_sha256(scan: Scan) -> str | None:
@@ -98,7 +121,7 @@ def scan_sha256(scan: Scan) -> str | None:
 
 def scan_list(scans: Sequence[Scan]) -> str:
     """Such as ``3 scans (a, b, c), 2 of them DICOM``."""
-    names = ", ".join(scan.name for scan in scans[:_LISTED])
+    names = ", ".join(escaped(scan.name) for scan in scans[:_LISTED])
     more = f", and {len(scans) - _LISTED} more" if len(scans) > _LISTED else ""
     counted = "1 scan" if len(scans) == 1 else f"{len(scans)} scans"
     dicom = sum(scan.is_dicom for scan in scans)
@@ -114,14 +137,14 @@ def refuse_clashes(scans: Sequence[Scan], suffix: str) -> None:
     """
     if not scans:
         raise DataError("no scan to segment; give an image, a DICOM series or a folder of them")
-    by_name: dict[str, Path] = {}
+    by_name: dict[str, Scan] = {}
     for scan in scans:
         if scan.name in by_name:
             first = by_name[scan.name]
             raise DataError(
-                f"{first} and {scan.path} would both be written as {scan.name}{suffix}; rename one"
+                f"{first} and {scan} would both be written as {shown(scan.name)}{suffix}; rename one"
             )
-        by_name[scan.name] = scan.path
+        by_name[scan.name] = scan
 
 
 def case_name(image: Path) -> str:

@@ -27,15 +27,18 @@ from mixcl_auto.transforms.probability_upsampling import OutputAxis, probability
 logger = logging.getLogger(__name__)
 
 
-def segment_scan(model: Ensemble, scan: Scan, output: OutputFolder, wanted: Wanted) -> None:
+def segment_scan(model: Ensemble, scan: Scan, output: OutputFolder, wanted: Wanted) -> str:
     """Segment one scan on its own grid and write what is wanted.
+
+    Returns:
+        Hash of the bytes that the scan was read from.
 
     Raises:
         DataError: if the scan can't be read, or its label map would overwrite it.
         RunError: if a logit is not finite, or there is not enough memory.
     """
     path = output.label_map(scan.name)
-    volume, files = read_scan(scan)
+    volume, files, sha256 = read_scan(scan)
     if path.resolve() in {file.resolve() for file in files}:
         raise DataError(f"{scan.path}: the label map would overwrite {path}; choose another output folder")
     if model.is_ct and (doubt := _doubt(volume)):
@@ -52,6 +55,7 @@ def segment_scan(model: Ensemble, scan: Scan, output: OutputFolder, wanted: Want
         _write_probabilities(model, scan, output, scores, volume.geometry)
     del scores
     _describe(model, scan, output, wanted, volume, labels)
+    return sha256
 
 
 def _write_probabilities(

@@ -81,7 +81,7 @@ def _save(temporary: Path, path: Path, state: dict[str, Any]) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
     """Read the newest whole training state, on the CPU; absent if there is none.
 
-    A truncated or damaged file is passed over, with a warning, for the one before.
+    A truncated or damaged file is passed over, with a warning, for the one before, and removed.
 
     Raises:
         WeightsError: if there are files but none can be read.
@@ -94,8 +94,9 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         except Exception as problem:  # damaged bytes raise anything, down to IndexError
             logger.warning("%s: damaged checkpoint, passed over (%s)", candidate, _reason(problem))
         else:
-            if candidate != path:
+            if candidate != path and path.exists():
                 logger.warning("%s: going back to the checkpoint before", candidate)
+                path.unlink(missing_ok=True)  # the next save would put it in the place of the good one
             return state
     if candidates:
         raise WeightsError(f"{path}: no readable checkpoint; remove {path.parent} to start the run again")

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
 
 from mixcl_auto.errors import DataError
-from mixcl_auto.records.names import shown
+from mixcl_auto.records.names import is_printable, shown
 
 _NRRD_SUFFIXES = (".nrrd", ".nhdr")
 _SUFFIXES = (".mha", ".mhd", *_NRRD_SUFFIXES)
@@ -58,14 +58,23 @@ def voxel_place(path: Path) -> VoxelPlace:
 def _check_name(name: str, path: Path) -> None:
     windows, posix = PureWindowsPath(name), PurePosixPath(name)
     where = f"{path}: the header says that its voxels lie in {shown(name)}"
-    if posix.is_absolute() or windows.is_absolute() or windows.drive or ".." in windows.parts:
+    leaves = posix.is_absolute() or windows.is_absolute() or windows.drive or ".." in windows.parts
+    if leaves and (windows.drive or "\\" in name or not _is_beside(name, path)):
         raise DataError(
             f"{where}, which is not in its own folder; put both there, and correct the name in the header"
         )
     if name[:4].upper() == "LIST" or "%" in name:
         raise DataError(f"{where}, which are several files; write the scan as one file")
-    if not (name.isprintable() and (path.parent / name).is_file()):
+    if not (is_printable(name) and (path.parent / name).is_file()):
         raise DataError(f"{where}, but there is no such file; put it beside the header")
+
+
+def _is_beside(name: str, path: Path) -> bool:
+    """Whether a path with ``..``, or an absolute one, is that of a file in the header's own folder."""
+    try:
+        return (path.parent / name).resolve().parent == path.parent.resolve()
+    except (OSError, ValueError):  # a loop of links, a name with a zero byte
+        return False
 
 
 def header_lines(file: BinaryIO, path: Path) -> Iterator[bytes]:

@@ -5,9 +5,10 @@ is an error and the second stays visible. It is also faster where ``isal`` is in
 """
 
 import gzip
+import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -20,8 +21,12 @@ from mixcl_auto.errors import DataError
 from mixcl_auto.io.nifti_header import GZIP_MAGIC, HEADER_BYTES, NiftiHeader
 
 _GZIP_WINDOW = zlib.MAX_WBITS | 16
-_BEST_COMPRESSION = 1032
-"""Of deflate: no stretch of bytes becomes longer by more than this factor."""
+_FIRST_WINDOW_BYTES = 1 << 14
+_LARGEST_WINDOW_BYTES = 1 << 20
+_LARGEST_PIECE_BYTES = 1 << 22
+_CHECKED_BEYOND_BYTES = 64_000_000
+"""What may follow the voxels until the check sum: a small file can hold a thousand times its size."""
+_ZEROS = re.compile(rb"\0*")
 
 _TYPES = {
     2: "u1",
@@ -58,17 +63,18 @@ def nifti_values(data: bytes, count: int, path: Path) -> npt.NDArray[Any] | None
         DataError: if the file is truncated or damaged.
     """
     compressed = data.startswith(GZIP_MAGIC)
-    header = _header(decompress(data, path, HEADER_BYTES) if compressed else data, path)
+    header = _header(
+        bytes(decompress(data, path, HEADER_BYTES, checked_bytes=0)) if compressed else data, path
+    )
     if header.datatype not in _TYPES:
         return None
     dtype = np.dtype(header.order + _TYPES[header.datatype])
     needed = header.vox_offset + count * dtype.itemsize
-    if compressed:
-        data = decompress(data, path, needed)
-    missing = needed - len(data)
+    content = decompress(data, path, needed) if compressed else data
+    missing = needed - len(content)
     if missing > 0:
         raise _truncated(path, f"{missing} of {count * dtype.itemsize} bytes of voxels are missing")
-    values = np.frombuffer(data, dtype, count, header.vox_offset)
+    values = np.frombuffer(content, dtype, count, header.vox_offset)
     slope, intercept = header.slope, header.intercept
     if (slope in (0.0, 1.0) and intercept == 0) or not np.isfinite([slope, intercept]).all():
         return values
@@ -82,19 +88,23 @@ def _header(data: bytes, path: Path) -> NiftiHeader:
         raise _truncated(path, "not even a NIfTI header") from None
 
 
-def decompress(data: bytes, path: Path, most_bytes: int) -> bytes:
-    """Decompress gzip up to a length; where it ends before, its checksum and length are checked.
+def decompress(
+    data: bytes, path: Path, most_bytes: int, *, checked_bytes: int = _CHECKED_BEYOND_BYTES
+) -> bytearray:
+    """Decompress gzip up to a length; its check sums hold as far as it was read.
 
     Args:
         data: one or more members, as ``bgzip`` writes them.
         path: for errors.
-        most_bytes: what follows is not decompressed: a small file can hold a thousand times its size.
+        most_bytes: wanted of the content.
+        checked_bytes: how much that follows is decompressed as well, and thrown away, since the check sum
+            of a member comes at its end.
 
     Raises:
-        DataError: if it is truncated or damaged.
+        DataError: if it is truncated or damaged, or something else follows.
     """
     try:
-        return _members(data, most_bytes)
+        return _content(data, most_bytes, checked_bytes)
     except (EOFError, OSError, ValueError, zlib.error) as problem:
         raise _truncated(path, str(problem)) from None
     except Exception as problem:
@@ -104,25 +114,52 @@ def decompress(data: bytes, path: Path, most_bytes: int) -> bytes:
         raise
 
 
-def _members(data: bytes, most_bytes: int) -> bytes:
-    """The content of a gzip file's members, one after the other.
+def _content(data: bytes, most_bytes: int, checked_bytes: int) -> bytearray:
+    content = bytearray()
+    passed_bytes = 0
+    for piece in _pieces(data):
+        missing = most_bytes - len(content)
+        content += piece if len(piece) <= missing else piece[:missing]
+        passed_bytes += len(piece)
+        if passed_bytes >= most_bytes + checked_bytes:
+            break
+    return content
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """The content of a gzip file's members, one after the other; zeros may lie between and after them.
 
     Raises:
         EOFError: if the last one is cut short.
+        ValueError: if something that is not gzip follows.
     """
-    parts: list[bytes] = []
-    missing = min(most_bytes, _BEST_COMPRESSION * len(data))
-    while data.startswith(GZIP_MAGIC) and missing >= 0:
-        stream = _gzip_stream()
-        # One byte more than wanted shows that the end, and the checksum behind it, was reached.
-        part = stream.decompress(data, missing + 1)
-        if not stream.eof and len(part) <= missing:
-            raise EOFError("the compressed data end too early")
-        parts.append(part)
-        missing -= len(part)
-        data = stream.unused_data.lstrip(b"\0")
-    plain = parts[0] if len(parts) == 1 else b"".join(parts)
-    return plain[:most_bytes]
+    position = 0
+    while position < len(data):
+        if not data.startswith(GZIP_MAGIC, position):
+            raise ValueError("something else follows the compressed data")
+        position = yield from _member(data, position)
+        zeros = _ZEROS.match(data, position)
+        position = zeros.end() if zeros else position
+
+
+def _member(data: bytes, position: int) -> Generator[bytes, None, int]:
+    """The content of the member that begins at a position, piece by piece; returns where it ends.
+
+    The decompressor copies what it was given and did not use, so it is given little: at first less than
+    ``bgzip`` puts into a member, then more and more.
+    """
+    stream, window = _gzip_stream(), _FIRST_WINDOW_BYTES
+    while not stream.eof:
+        with memoryview(data)[position : position + window] as given:
+            piece = stream.decompress(given, _LARGEST_PIECE_BYTES)
+            # at the end zlib repeats the one in the other
+            left = stream.unused_data if stream.eof else stream.unconsumed_tail
+            position += len(given) - len(left)
+            if not (given or piece or stream.eof):
+                raise EOFError("the compressed data end too early")
+        yield piece
+        window = min(2 * window, _LARGEST_WINDOW_BYTES)
+    return position
 
 
 def compress(data: bytes) -> bytes:

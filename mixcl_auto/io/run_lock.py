@@ -19,7 +19,6 @@ from socket import gethostname
 from pydantic import ValidationError
 
 from mixcl_auto.errors import RunError
-from mixcl_auto.io.files import naming
 from mixcl_auto.io.partial_files import remove_partials
 from mixcl_auto.io.workspace import RunFolder
 from mixcl_auto.records.record import Record
@@ -61,7 +60,7 @@ def run_lock(folder: RunFolder, *, patience_s: float = 0.0) -> Iterator[None]:
     Raises:
         RunError: if another process holds it; says which.
     """
-    with _lock(folder.lock, folder.path, _RUN, patience_s) as (_, locked):
+    with _lock(folder.lock, folder.path, _RUN, patience_s) as locked:
         if locked:
             remove_partials(folder.path)
         folder.failure.unlink(missing_ok=True)
@@ -69,7 +68,7 @@ def run_lock(folder: RunFolder, *, patience_s: float = 0.0) -> Iterator[None]:
 
 
 @contextmanager
-def output_lock(lock: Path, output: Path, *, patience_s: float = 0.0) -> Iterator[None]:
+def output_lock(lock: Path, output: Path, *, patience_s: float = 0.0) -> Iterator[bool]:
     """Be the only process that writes into a folder; the lock's file is gone at the end.
 
     Args:
@@ -77,34 +76,55 @@ def output_lock(lock: Path, output: Path, *, patience_s: float = 0.0) -> Iterato
         output: the folder that it stands for, which may not be there yet.
         patience_s: how long to wait for another holder to end.
 
+    Returns:
+        Whether no other process can be writing there: not where the file system knows no locks.
+
     Raises:
         RunError: if another process holds it; says which.
     """
-    with _lock(lock, output, _FOLDER, patience_s) as (descriptor, locked):
-        try:
-            yield
-        finally:
-            if locked and _is_in_place(descriptor, lock):
-                lock.unlink(missing_ok=True)
+    with _lock(lock, output, _FOLDER, patience_s, passing=True) as locked:
+        yield locked
 
 
 @contextmanager
-def _lock(lock: Path, work: Path, thing: str, patience_s: float) -> Iterator[tuple[int, bool]]:
-    """Hold a lock, signed; gives its descriptor, and whether it is locked: not if there are no locks here."""
+def _lock(lock: Path, work: Path, thing: str, patience_s: float, *, passing: bool = False) -> Iterator[bool]:
+    """Hold a lock, signed as far as the disk has room; gives whether it is locked: not without locks here.
+
+    Args:
+        lock: the file.
+        work: what it stands for.
+        thing: what that is, for messages.
+        patience_s: how long to wait for another holder to end.
+        passing: whether the file goes at the end, else it stays, empty.
+    """
     deadline = time.monotonic() + max(patience_s, _LEAST_PATIENCE_S)
     descriptor, locked = _open_and_take(lock, work, thing, deadline)
     try:
         if locked:
-            me = Holder(host=gethostname(), pid=os.getpid(), since=_now())
-            with naming(lock, lock):
-                _write(descriptor, me.to_json().encode())
-        try:
-            yield descriptor, locked
-        finally:
-            if locked:
-                _write(descriptor, b"")
+            _sign(descriptor, lock)
+        yield locked
     finally:
-        os.close(descriptor)  # which frees the lock
+        try:
+            if locked:
+                _leave(descriptor, lock, passing=passing)
+        finally:
+            os.close(descriptor)  # which frees the lock
+
+
+def _sign(descriptor: int, lock: Path) -> None:
+    """Say who holds a lock; where that can't be written it is held all the same, by an unknown process."""
+    me = Holder(host=gethostname(), pid=os.getpid(), since=_now())
+    try:
+        _write(descriptor, me.to_json().encode())
+    except OSError as problem:
+        logger.warning("%s: held, but it can't say by whom (%s)", lock, problem.strerror)
+
+
+def _leave(descriptor: int, lock: Path, *, passing: bool) -> None:
+    if passing and _is_in_place(descriptor, lock):
+        lock.unlink(missing_ok=True)
+    else:
+        os.ftruncate(descriptor, 0)
 
 
 def holder(folder: RunFolder) -> Holder | None:

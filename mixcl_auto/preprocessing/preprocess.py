@@ -106,7 +106,7 @@ def preprocess_datasets(
     tasks, failed = [], []
     for dataset in datasets:
         check_writable(workspace.cache(dataset.name, content_hash(plan.preprocess)))
-        remove_all_abandoned(workspace.cache(dataset.name, content_hash(plan.preprocess)))
+        remove_all_abandoned(workspace.cache(dataset.name, content_hash(plan.preprocess)), earlier_form=True)
         planned, vanished = _tasks(workspace, plan, dataset)
         write_recipe(workspace, dataset.name, plan.preprocess)
         tasks += planned

@@ -1,5 +1,6 @@
 """Names that become parts of paths, tables and pages: data, whoever wrote them."""
 
+import unicodedata
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth")
 
 _LONGEST_NAME = 200
 """In bytes of UTF-8: file systems take 255, and files get prefixes and endings."""
+_LONGEST_FILE_NAME = 255
 _LONGEST_PATH = 4000
 """In bytes; Linux takes 4095."""
 
@@ -21,19 +23,32 @@ NAME_RULE = (
 )
 
 
-def is_plain_name(name: str) -> bool:
+def is_plain_name(name: str, most_bytes: int = _LONGEST_NAME) -> bool:
     """Whether a file or folder can be called so: any script and spaces, but nothing that leaves a folder."""
-    return is_printable_name(name) and not name.startswith(".") and not set(name) & set("/\\")
+    plain = not name.startswith(".") and not set(name) & set("/\\")
+    return plain and is_printable_name(name, most_bytes)
 
 
-def is_printable_name(name: str) -> bool:
+def is_printable_name(name: str, most_bytes: int = _LONGEST_NAME) -> bool:
     """Whether a name can be shown and written: no control characters, not blank, not too long."""
-    return name.isprintable() and bool(name.strip()) and len(name.encode()) <= _LONGEST_NAME
+    return is_printable(name) and bool(name.strip()) and len(name.encode()) <= most_bytes
+
+
+def is_printable(text: str) -> bool:
+    """Whether nothing in a text steers a terminal; spaces of every script are harmless."""
+    return text.isprintable() or all(
+        letter.isprintable() or unicodedata.category(letter) == "Zs" for letter in text
+    )
+
+
+def escaped(text: str) -> str:
+    """A text with its control characters escaped, where it has any."""
+    return text if is_printable(text) else repr(text)[1:-1]
 
 
 def is_plain_path(path: str) -> bool:
     """Whether a text can be the path of a file, wherever it lies."""
-    return path.isprintable() and 0 < len(path.encode()) <= _LONGEST_PATH
+    return is_printable(path) and 0 < len(path.encode()) <= _LONGEST_PATH
 
 
 def shown(name: str) -> str:
@@ -76,7 +91,7 @@ def _init(init: str) -> str:
 
 
 def _relative_folders(path: str) -> str:
-    if not all(is_plain_name(part) for part in path.split("/")):
+    if not all(is_plain_name(part, _LONGEST_FILE_NAME) for part in path.split("/")):
         raise ValueError(f"{shown(path)} must be plain names with / between them")
     return path
 
@@ -90,6 +105,6 @@ PrintableText = Annotated[str, AfterValidator(_printable_text)]
 Init = Annotated[str, AfterValidator(_init)]
 """Initial weights: a plain name, or a weights file anywhere."""
 RelativeFolders = Annotated[str, AfterValidator(_relative_folders)]
-"""A folder below another one, such as ``Spleen/mixcl/fraction_1``."""
+"""A folder or file below another one, such as ``Spleen/mixcl/fraction_1``; its names may have endings."""
 ContentHash = Annotated[str, Field(pattern="^[0-9A-Za-z]*$", max_length=64)]
 """What ``content_hash`` gives; part of a file's name."""

@@ -122,7 +122,7 @@ class TrainerPlan(Record):
     gradient_clip_norm: PositiveFloat | None = None
     seed: NonNegative = 0
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
-    threads: Positive = 1
+    threads: Annotated[int, Field(gt=0, le=1024)] = 1
     """CPU threads of the process; part of the recipe because sums depend on it."""
     workers: NonNegative = 1
     """Loader processes; results do not depend on it."""

@@ -60,6 +60,8 @@ class PredictionRecord(Record):
     """Whose probabilities were averaged."""
     flips: str
     """Axes of the flips that each network's output was averaged over."""
+    overlap: float | None = None
+    """Share of a window that the next one repeats; absent in records of earlier versions."""
     scans: tuple[PlainName, ...] = ()
     """The names of those that these models segmented."""
     written: dict[PlainName, SegmentedScan] = Field(default_factory=dict)
@@ -68,8 +70,13 @@ class PredictionRecord(Record):
     """Of which files of other models lie here still."""
 
     def same_recipe(self, other: "PredictionRecord") -> bool:
-        """Whether both come from the same networks in the same way."""
-        return (self.plan, self.models) == (other.plan, other.models)
+        """Whether both come from the same networks in the same way.
+
+        The plan's hash does not count: it changes with every field that a later version adds, and what else
+        of a plan makes label maps was fixed when the weights were trained.
+        """
+        same_overlap = None in (self.overlap, other.overlap) or self.overlap == other.overlap
+        return same_overlap and (self.models, self.flips) == (other.models, other.flips)
 
 
 class OrganExtent(Record):

@@ -123,7 +123,11 @@ def deterministic(device: torch.device, *, wanted: bool) -> Iterator[None]:
     if not wanted or device.type != "cuda":
         yield
         return
-    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    enabled, warns = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    tunes = torch.backends.cudnn.benchmark
     checks: Any = torch.utils.deterministic  # its one setting is made at run time
     fills, checks.fill_uninitialized_memory = checks.fill_uninitialized_memory, False  # costs a pass each
     torch.backends.cudnn.benchmark = False
@@ -131,8 +135,8 @@ def deterministic(device: torch.device, *, wanted: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0])
-        torch.backends.cudnn.benchmark = before[1]
+        torch.use_deterministic_algorithms(enabled, warn_only=warns)
+        torch.backends.cudnn.benchmark = tunes
         checks.fill_uninitialized_memory = fills
 
 

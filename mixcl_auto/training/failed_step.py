@@ -1,5 +1,6 @@
 """What a step that is not finite leaves: a file with all that it takes to repeat it elsewhere."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mixcl_auto.errors import RunError, WeightsError
+from mixcl_auto.errors import MixCLError, RunError, WeightsError
 from mixcl_auto.io.checkpoints import read_state, write_state
 from mixcl_auto.records.plan import Plan, TrainerPlan
 from mixcl_auto.training.device import Precision
@@ -77,7 +78,6 @@ def keeping_failed_step(
     except NonFiniteError as problem:
         if not writes:
             raise
-        batch = _draw_again(source, trainer, problem.step)
         section = "pretrain" if trainer is plan.pretrain else "finetune"
         document = {
             "format": FORMAT,
@@ -88,14 +88,14 @@ def keeping_failed_step(
             "plan": plan.to_json(),
             "precision": precision,
             "network": network.state_dict(),
-            "tensors": batch.tensors,
-            "cases": list(batch.cases),
-            "numbers": batch.numbers,
         }
-        write_state(path, document)
+        try:
+            write_state(path, document | _batch_again(source, trainer, problem.step))
+        except (OSError, MixCLError) as another:
+            raise RunError(f"{problem}. The step could not be kept to be repeated: {another}") from problem
         raise RunError(
             f"{problem}. {path.name} beside it holds this batch and the weights before the step: "
-            f"`mixcl_auto doctor --step {path}` repeats it and shows where it goes wrong"
+            f"`mixcl_auto doctor --step {shlex.quote(str(path))}` repeats it and shows where it goes wrong"
         ) from problem
     if writes:
         path.unlink(missing_ok=True)
@@ -117,6 +117,11 @@ def read_failed_step(path: Path) -> FailedStep:
 
 
 def _failed_step(path: Path, document: dict[str, Any]) -> FailedStep:
+    words = [document["terms"], document["dataset"], document["precision"], *document["cases"]]
+    if not all(isinstance(word, str) and (word.isprintable() or not word) for word in words):
+        raise ValueError("its words can't be printed")
+    if document["section"] not in ("pretrain", "finetune"):
+        raise ValueError(f"there is no section {document['section']!r}")
     return FailedStep(
         section=str(document["section"]),
         dataset=str(document["dataset"]),
@@ -129,10 +134,11 @@ def _failed_step(path: Path, document: dict[str, Any]) -> FailedStep:
     )
 
 
-def _draw_again(source: SampleSource, trainer: TrainerPlan, step: int) -> Batch:
+def _batch_again(source: SampleSource, trainer: TrainerPlan, step: int) -> dict[str, Any]:
+    """The step's whole batch, drawn once more, as it is written."""
     samples = SampleDataset(source, seed=trainer.seed, batch_size=trainer.batch_size)
     first = (step - 1) * trainer.batch_size
     batch = collate(samples[first + index] for index in range(trainer.batch_size))
     if isinstance(batch, Failure):
         raise RunError(batch.message)
-    return batch
+    return {"tensors": batch.tensors, "cases": list(batch.cases), "numbers": batch.numbers}

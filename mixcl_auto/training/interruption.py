@@ -25,7 +25,7 @@ class Interruption:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                if signal.getsignal(number) is not signal.SIG_IGN:
+                if signal.getsignal(number) is not signal.SIG_IGN and not _is_of_others(number):
                     self._before[number] = signal.signal(number, self._note)
         return self
 
@@ -42,6 +42,11 @@ class Interruption:
         if self.requested is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = signal_name(number)
+
+
+def _is_of_others(number: int) -> bool:
+    """Whether no timer runs that could be that of --max-time."""
+    return number == signal.SIGALRM and signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
 def signal_name(number: int) -> str:

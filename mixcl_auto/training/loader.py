@@ -4,7 +4,7 @@ Whatever the number of workers, whether one of them dies, and wherever a run was
 batch. Processes that share a batch load their own indices of it each: the draws know nothing of ranks.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -26,6 +26,7 @@ def load_batches(
     device: torch.device,
     ranks: Ranks = ALONE,
     patience_s: float = PATIENCE_S,
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> Generator[Batch, None, None]:
     """Give the batch of each step, in order; of several processes each gets its part, in the order of ranks.
 
@@ -39,8 +40,10 @@ def load_batches(
         device: where the batches will go.
         ranks: the processes that share the global batch.
         patience_s: how long a batch may take before its worker counts as dead-locked and is killed.
+        is_stopped: whether nobody wants to wait long for a batch any more.
 
     Raises:
+        StoppedWaitingError: if a worker gives nothing for some seconds after ``is_stopped``.
         RunError: if the batch can't be split evenly, a sample can't be drawn, or one worker after the other
             dies of it.
     """
@@ -53,7 +56,9 @@ def load_batches(
         return
     with telling_of_compilation():
         source.warm()
-    processes = LoaderWorkers(samples, own, steps, count=workers, patience_s=patience_s)
+    processes = LoaderWorkers(
+        samples, own, steps, count=workers, patience_s=patience_s, is_stopped=is_stopped
+    )
     try:
         if device.type == "cuda":
             yield from _pinned_ahead(processes, steps, device)

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.context import ForkContext, SpawnContext
 
@@ -37,11 +38,18 @@ PATIENCE_S = 600.0
 ATTEMPTS = 2
 """Workers that one batch may cost."""
 
+_STOP_PATIENCE_S = 3.0
+"""How long a batch may take that was begun when a stop was asked for."""
+
 _POLL_S = 0.5
 _END_PATIENCE_S = 1.0
 
 _Arrays = tuple[dict[str, NDArray[np.generic]], tuple[str, ...], dict[str, list[int]]]
 """A batch as it travels."""
+
+
+class StoppedWaitingError(Exception):
+    """A stop was asked for, and the next batch does not come."""
 
 
 class LoaderWorkers:
@@ -53,10 +61,18 @@ class LoaderWorkers:
         steps: which batches.
         count: of processes.
         patience_s: see ``PATIENCE_S``.
+        is_stopped: whether nobody wants to wait long any more.
     """
 
     def __init__(
-        self, samples: SampleDataset, own: range, steps: range, *, count: int, patience_s: float
+        self,
+        samples: SampleDataset,
+        own: range,
+        steps: range,
+        *,
+        count: int,
+        patience_s: float,
+        is_stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self._samples, self._own, self._end, self._patience_s = samples, own, steps.stop, patience_s
         # forked, workers have at once what the parent imported and compiled
@@ -66,13 +82,19 @@ class LoaderWorkers:
         self._deaths: Counter[int] = Counter()
         self._killer = MemoryKiller()
         self._is_left = threading.Event()
-        for _ in range(count):
-            self._start()
+        self._is_stopped = is_stopped
+        try:
+            for _ in range(count):
+                self._start()
+        except BaseException:
+            self.close()
+            raise
 
     def receive(self, step: int) -> Batch | Failure:
         """The batch of a step; each is asked for once, in the order of the steps.
 
         Raises:
+            StoppedWaitingError: if it does not come within seconds, and nobody wants to wait.
             RunError: if it can't be drawn: one worker after the other died of it or stood still.
             Exception: that a worker met.
         """
@@ -86,6 +108,8 @@ class LoaderWorkers:
             progressed = self._take(step)
             # no more than that passed for the workers, if all of them were suspended meanwhile
             waited_s = 0.0 if progressed else waited_s + min(_POLL_S, time.monotonic() - begin)
+            if waited_s >= _STOP_PATIENCE_S and self._is_stopped():
+                raise StoppedWaitingError
             if waited_s >= self._patience_s:
                 self._end_dead_locked(step)
                 waited_s = 0.0
@@ -136,12 +160,20 @@ class LoaderWorkers:
     def _end_dead_locked(self, step: int) -> None:
         for drawer in [drawer for drawer in self._workers if step in drawer.steps]:
             drawer.worker.kill()
-            self._bury(drawer, Death(f"gave nothing for {self._patience_s:g} s"))
+            self._bury(drawer, Death(f"gave nothing for {self._patience_s:g} s"), awaited=step)
 
-    def _bury(self, drawer: "_Drawer", death: Death) -> None:
-        """Go on without a dead worker; the last one is replaced."""
+    def _bury(self, drawer: "_Drawer", death: Death, awaited: int | None = None) -> None:
+        """Go on without a dead worker; the last one is replaced.
+
+        Args:
+            drawer: that is dead.
+            death: how it died.
+            awaited: the step that was waited for, to blame where its note names none.
+        """
         self._workers.remove(drawer)
         step, doing = self._last_work(drawer)
+        if step is None and awaited is not None:
+            step, doing = awaited, f"it should have drawn step {awaited + 1}"
         if step is not None:
             self._deaths[step] += 1
             may_shrink = death.for_memory and len(self._workers) > 0

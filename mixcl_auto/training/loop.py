@@ -21,10 +21,11 @@ from mixcl_auto.training.device import Precision, deterministic, limited_threads
 from mixcl_auto.training.failed_step import keeping_failed_step
 from mixcl_auto.training.interruption import Interruption
 from mixcl_auto.training.loader import load_batches
+from mixcl_auto.training.loader_workers import StoppedWaitingError
 from mixcl_auto.training.optimiser import gradient_norm, learning_rate, set_learning_rate
 from mixcl_auto.training.run_log import RunLog, Value
 from mixcl_auto.training.samples import Batch, SampleSource
-from mixcl_auto.training.state import TrainingState, hold_if_not_finite, save_state
+from mixcl_auto.training.state import TrainingState, hold_if_not_finite, save_state, scaled_loss
 from mixcl_auto.training.timing import Timing
 
 logger = logging.getLogger(__name__)
@@ -102,6 +103,7 @@ def train(job: Job, state: TrainingState, *, progress: Progress, stop_after: int
     if device.type == "cpu":
         keep_freed_memory()
     last = job.steps if stop_after is None else min(job.steps, state.step + stop_after)
+    interruption = Interruption()
     batches = load_batches(
         job.source,
         seed=plan.seed,
@@ -110,11 +112,12 @@ def train(job: Job, state: TrainingState, *, progress: Progress, stop_after: int
         workers=-(-plan.workers // job.ranks.local_count),  # the machine's, shared by its processes
         device=device,
         ranks=job.ranks,
+        is_stopped=lambda: interruption.requested is not None,
     )
     state.network.train()
     with (
         limited_threads(plan.threads),
-        Interruption() as interruption,
+        interruption,
         closing(batches),
         deterministic(device, wanted=plan.deterministic),
         keeping_failed_step(
@@ -130,8 +133,12 @@ def train(job: Job, state: TrainingState, *, progress: Progress, stop_after: int
         _Writer(job, state, progress) as writer,
     ):
         for step in range(state.step, last):
-            with writer.timing.waiting():
-                batch = next(batches).to(device)  # tensors (B, ...)
+            try:
+                with writer.timing.waiting():
+                    batch = next(batches).to(device)  # tensors (B, ...)
+            except StoppedWaitingError:
+                writer.save(ends=True)
+                raise _stopped(job, state, interruption) from None
             rate = learning_rate(
                 step, peak=plan.learning_rate, steps=job.steps, warmup_steps=plan.warmup_iterations
             )
@@ -151,12 +158,17 @@ def train(job: Job, state: TrainingState, *, progress: Progress, stop_after: int
             if ends or state.step % plan.checkpoint_every == 0:
                 writer.save(ends=ends)
             if stops:
-                raise RunStoppedError(
-                    f"{job.folder.path}: {interruption.requested or 'a signal to another process'} stopped "
-                    f"the run after step {state.step} of {job.steps}; its state is saved, run the same "
-                    "command again to go on"
-                )
+                raise _stopped(job, state, interruption)
+    if interruption.requested is not None:  # while the last state was saved: what follows is not for now
+        raise _stopped(job, state, interruption)
     return state.step == job.steps
+
+
+def _stopped(job: Job, state: TrainingState, interruption: Interruption) -> RunStoppedError:
+    return RunStoppedError(
+        f"{job.folder.path}: {interruption.requested or 'a signal to another process'} stopped the run after "
+        f"step {state.step} of {job.steps}; its state is saved, run the same command again to go on"
+    )
 
 
 def take_step(
@@ -180,7 +192,7 @@ def take_step(
         The objective's row of the log and the norm of the gradient before it was clipped.
     """
     loss, columns = objective(batch, measure_gradients=measure_gradients)
-    torch.autograd.backward(state.scaler.scale(loss))
+    torch.autograd.backward(scaled_loss(state, loss))
     state.scaler.unscale_(state.optimiser)
     norm = gradient_norm(state.network.parameters(), clip_norm=gradient_clip_norm)
     hold_if_not_finite(state, loss, norm)

@@ -191,8 +191,8 @@ class RunLog:
         cases = dict.fromkeys(case for part in self._ranks.gather(row.cases) for case in part)
         raise NonFiniteError(
             f"{self.table.path.parent}: step {row.step} is not finite ({terms}); cases of its batch: "
-            f"{', '.join(cases)}. Look at these scans; if they are sound, lower the "
-            "learning rate or set precision to fp32",
+            f"{', '.join(cases)}. Look at these scans; if they are sound, lower the learning rate or set "
+            "precision to fp32, in a run of its own (another --name or plan, or without this folder)",
             step=row.step,
             terms=terms,
         )

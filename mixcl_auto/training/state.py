@@ -77,11 +77,27 @@ def start_state(
     return TrainingState(network, data_parallel(network, ranks), optimiser, scaler, is_spoilt)
 
 
+def scaled_loss(state: TrainingState, loss: Tensor) -> Tensor:
+    """What to differentiate: the loss, scaled under fp16, and NaN there once a loss was not finite.
+
+    A gradient of NaN makes the scaler skip the step, which it does by design also for single steps whose
+    gradient alone overflows: so here the loss decides.
+
+    Args:
+        state: about to take the step.
+        loss: 0-d.
+    """
+    if not state.scaler.is_enabled():
+        return loss
+    state.is_spoilt = torch.maximum(state.is_spoilt, (~torch.isfinite(loss.detach().float())).float())
+    return state.scaler.scale(loss) * torch.where(state.is_spoilt > 0, torch.nan, 1.0)
+
+
 def hold_if_not_finite(state: TrainingState, loss: Tensor, gradient_norm: Tensor) -> None:
     """Have the optimiser leave the weights alone from the first step on that is not finite.
 
     So what is found later, when the values come back from the device, still has the weights before that step;
-    nothing waits for it. Under fp16 the scaler does its own: there, single steps overflow by design.
+    nothing waits for it. Under fp16 ``scaled_loss`` does it.
 
     Args:
         state: its optimiser is about to take the step.

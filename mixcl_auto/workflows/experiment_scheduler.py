@@ -13,7 +13,7 @@ from socket import gethostname
 from typing import Any, Protocol
 
 from mixcl_auto.engines.engine import Engine, Outcome, Resources, Task
-from mixcl_auto.errors import MixCLError, RunError
+from mixcl_auto.errors import RESUME_CODE, MixCLError, RunError
 from mixcl_auto.io.files import write_text
 from mixcl_auto.io.run_lock import says_refused
 from mixcl_auto.records.failure import Failure
@@ -221,6 +221,8 @@ class Scheduler:
             self._change(replace(seen, seconds=ended.seconds if seen.state == "done" else None))
         elif ended.error is not None and says_refused(str(ended.error)):
             self._change(replace(seen, state="elsewhere", note=""))  # a moment ago: look again later
+        elif getattr(ended.error, "code", None) == RESUME_CODE:  # stopped by others; its state is saved
+            self._change(replace(seen, state=state_at_rest(unit.folder), note=""))
         elif ended.error is None and time.monotonic() - ended.at < self._settling_s:
             return False
         else:

@@ -6,9 +6,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mixcl_auto.errors import RunError
+from mixcl_auto.errors import WeightsError
 from mixcl_auto.records.plan import Plan, TrainerPlan
-from mixcl_auto.training.device import Precision, choose_device, limited_threads, resolve_precision
+from mixcl_auto.training.device import (
+    Precision,
+    choose_device,
+    deterministic,
+    limited_threads,
+    resolve_precision,
+)
 from mixcl_auto.training.failed_step import FailedStep, read_failed_step
 from mixcl_auto.training.loop import Objective
 from mixcl_auto.workflows.random_step import start_finetuning, start_pretraining
@@ -52,15 +58,21 @@ def repeat_step(path: Path, *, device: str | None = None) -> RepeatedStep:
         device: as torch spells it; the first GPU, or the CPU, where absent.
 
     Raises:
-        WeightsError: if the file can't be read.
-        RunError: if the weights are not those of the plan's network.
+        WeightsError: if the file can't be read, or does not hold what its plan needs.
+        RunError: if there is no such device.
     """
     failed, chosen = read_failed_step(path), choose_device(device)
     trainer: TrainerPlan = failed.plan.pretrain if failed.section == "pretrain" else failed.plan.finetune
     first = resolve_precision(_usable(failed.precision, chosen), chosen, failed.plan.network.patch_size)
     precisions: list[Precision] = [first] if first == "fp32" else [first, "fp32"]
-    with limited_threads(trainer.threads):
-        repetitions = tuple(_repeat(path, failed, chosen, precision) for precision in precisions)
+    try:
+        with limited_threads(trainer.threads), deterministic(chosen, wanted=trainer.deterministic):
+            repetitions = tuple(_repeat(failed, chosen, precision) for precision in precisions)
+    except (RuntimeError, LookupError, AttributeError, TypeError, ValueError, MemoryError) as problem:
+        cause = " ".join(str(problem).split())[:300]
+        raise WeightsError(
+            f"{path}: the step can't be repeated ({type(problem).__name__}: {cause})"
+        ) from problem
     return RepeatedStep(
         failed=failed,
         odd_inputs=_odd_inputs(failed),
@@ -74,13 +86,9 @@ def _usable(precision: str, device: torch.device) -> str:
     return "auto" if precision == "fp16" and device.type != "cuda" else precision
 
 
-def _repeat(path: Path, failed: FailedStep, device: torch.device, precision: Precision) -> Repetition:
+def _repeat(failed: FailedStep, device: torch.device, precision: Precision) -> Repetition:
     network, objective = _start(failed.plan, failed, device, precision)
-    try:
-        network.load_state_dict(failed.network)
-    except RuntimeError as problem:
-        cause = " ".join(str(problem).split())[:300]
-        raise RunError(f"{path}: the weights are not those of the plan's network ({cause})") from problem
+    network.load_state_dict(failed.network)
     network.train()
     loss, row = objective(failed.batch.to(device), measure_gradients=False)
     torch.autograd.backward(loss)

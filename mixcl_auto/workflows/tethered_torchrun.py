@@ -8,6 +8,7 @@ passes the signal on, and the training saves its state. They in turn end when to
 import sys
 
 from mixcl_auto.engines.tether import end_with_parent
+from mixcl_auto.errors import RESUME_CODE
 
 
 def main(arguments: list[str]) -> None:
@@ -23,8 +24,10 @@ def main(arguments: list[str]) -> None:
     end_with_parent(int(parent))
     try:
         torchrun(others)
-    except ChildFailedError:
-        sys.exit(1)  # the process that failed has said why, which torchrun's own report would only bury
+    except ChildFailedError as problem:
+        # The process that failed has said why, which torchrun's own report would only bury.
+        codes = {failure.exitcode for failure in problem.failures.values()}
+        sys.exit(RESUME_CODE if codes == {RESUME_CODE} else 1)
 
 
 if __name__ == "__main__":

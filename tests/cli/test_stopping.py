@@ -1,4 +1,5 @@
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -10,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from mixcl_auto.cli import main as main_module
-from mixcl_auto.cli.stopping import RESUME_CODE, Duration, StopRequest, stop_in_order
+from mixcl_auto.cli.stopping import Duration, StopRequest, stop_in_order
+from mixcl_auto.errors import RESUME_CODE
 
 WAITS = """\
 import sys, time
@@ -63,6 +65,37 @@ def test_max_time_ends_a_command_in_the_same_way() -> None:
     assert "stopped by --max-time; what is finished is kept" in said
 
 
+def test_a_second_signal_does_not_change_the_exit_code() -> None:
+    with waiting() as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        assert "stopped by SIGTERM" in process.stderr.readline()
+        while process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.01)
+    assert process.returncode == RESUME_CODE
+
+
+def test_max_time_counts_where_alarms_are_ignored() -> None:
+    with waiting(
+        "--max-time", "1s", preexec_fn=lambda: signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    ) as process:
+        process.communicate(timeout=30)
+    assert process.returncode == RESUME_CODE
+
+
+def test_a_lost_terminal_leaves_the_exit_code() -> None:
+    terminal, theirs = pty.openpty()
+    command = [sys.executable, "-c", WAITS, "doctor"]
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs, stdin=theirs) as process:
+        os.close(theirs)
+        assert os.read(terminal, 100).startswith(b"works")
+        os.close(terminal)
+        process.send_signal(signal.SIGHUP)
+        process.wait(timeout=30)
+    assert process.returncode == RESUME_CODE
+
+
 def test_nohup_keeps_a_command_going_without_its_terminal() -> None:
     with waiting(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as process:
         process.send_signal(signal.SIGHUP)
@@ -87,7 +120,9 @@ def test_lengths_of_time(text: str, seconds: int) -> None:
     assert Duration().convert(text, None, None) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "90", "0m", "-5m", "1.5h", "m", "30m2h", "1:99:00", "soon"])
+@pytest.mark.parametrize(
+    "text", ["", "90", "0m", "-5m", "1.5h", "m", "30m2h", "99999999999d", "1:99:00", "soon"]
+)
 def test_what_is_no_length_of_time_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is no length of time; write 90m, 11h30m, 1d or 11:30:00"):
         Duration().convert(text, None, None)

@@ -7,8 +7,17 @@ import pytest
 from dicom_series import series_geometry, tilted_direction, write_series
 
 from mixcl_auto.errors import DataError
-from mixcl_auto.inference.scans import Scan, case_name, find_scans, read_scan, refuse_clashes, scan_list
+from mixcl_auto.inference.scans import (
+    Scan,
+    case_name,
+    find_scans,
+    read_scan,
+    refuse_clashes,
+    scan_list,
+    scan_sha256,
+)
 from mixcl_auto.io import dicom_files
+from mixcl_auto.io.dicom_slices import scan_folder
 
 SIZE = (6, 5, 4)
 
@@ -152,7 +161,8 @@ def test_the_largest_axial_series_is_read_and_said(tmp_path, caplog):
     write_series(study / "other", np.zeros(size), sagittal, study_uid="1.2.3", number=3)
     (scan,) = find_scans(study)
     with caplog.at_level(logging.INFO):
-        volume, files = read_scan(scan)
+        volume, files, sha256 = read_scan(scan)
+    assert sha256 == scan_sha256(scan)
     assert volume.array.shape == (6, 5, 6)
     assert {file.parent for file in files} == {study / "axial"}
     assert "series 2" in caplog.text
@@ -179,6 +189,19 @@ def test_a_series_is_chosen_of_one_dicom_scan_only(tmp_path):
     image.write_bytes(b"")
     with pytest.raises(DataError, match=r"a\.nii\.gz: --series 1 is for DICOM series, this is an image"):
         find_scans(image, "1")
+
+
+def test_the_headers_of_a_series_are_listed_once_to_read_it_and_know_its_bytes(tmp_path, monkeypatch):
+    listed = []
+
+    def noted(folder):
+        listed.append(folder)
+        return scan_folder(folder)
+
+    (scan,) = find_scans(write_study(tmp_path / "study"))
+    monkeypatch.setattr("mixcl_auto.io.dicom.scan_folder", noted)
+    assert len(read_scan(scan).sha256) == 64
+    assert listed == [tmp_path / "study"]
 
 
 def test_scans_of_one_name_are_refused(tmp_path):

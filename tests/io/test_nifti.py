@@ -7,6 +7,7 @@ import pytest
 import SimpleITK
 
 from mixcl_auto.errors import DataError
+from mixcl_auto.io import nifti as module
 from mixcl_auto.io.images import read_image
 from mixcl_auto.io.nifti import compress, decompress, nifti_values
 
@@ -98,6 +99,83 @@ def test_a_flipped_bit_is_an_error(tmp_path):
     data[len(data) // 2] ^= 1
     with pytest.raises(DataError, match="truncated or damaged"):
         decompress(bytes(data), tmp_path / "x.nii.gz", 99 * 256)
+
+
+@pytest.fixture(params=["isal", "zlib"])
+def library(request, monkeypatch):
+    """Both libraries that decompress, one after the other."""
+    if request.param == "zlib":
+        monkeypatch.setitem(sys.modules, "isal", None)
+
+
+def scan_with_padding(folder, padding):
+    values = np.random.default_rng(0).integers(0, 9999, (20, 20, 20)).astype(np.int16)
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(folder / "x.nii"))
+    return compress((folder / "x.nii").read_bytes() + bytes(padding)), values
+
+
+@pytest.mark.parametrize("padding", [0, 4000])
+def test_a_check_sum_that_does_not_hold_is_an_error_whatever_follows_the_voxels(tmp_path, library, padding):
+    data, values = scan_with_padding(tmp_path, padding)
+    np.testing.assert_array_equal(nifti_values(data, values.size, tmp_path / "x.nii.gz"), values.ravel())
+    damaged = bytearray(data)
+    damaged[-8] ^= 1  # of the check sum, so that the stream itself is sound
+    with pytest.raises(DataError, match="truncated or damaged"):
+        nifti_values(bytes(damaged), values.size, tmp_path / "x.nii.gz")
+
+
+def test_the_check_sum_is_not_looked_for_beyond_a_limit(tmp_path, library, monkeypatch):
+    monkeypatch.setattr(module, "_LARGEST_PIECE_BYTES", 1000)
+    data = bytearray(compress(bytes(50_000)))
+    data[-8] ^= 1
+    assert decompress(bytes(data), tmp_path / "x", 100, checked_bytes=40_000) == bytes(100)
+    with pytest.raises(DataError, match="truncated or damaged"):
+        decompress(bytes(data), tmp_path / "x", 100, checked_bytes=60_000)
+
+
+def test_zeros_may_follow_compressed_data_and_nothing_else(tmp_path, library):
+    data = compress(b"abc")
+    assert decompress(data + bytes(512) + data + bytes(512), tmp_path / "x", 99) == b"abcabc"
+    with pytest.raises(DataError, match=r"damaged \(something else follows the compressed data"):
+        decompress(data + bytes(512) + b"more", tmp_path / "x", 3)
+
+
+@pytest.mark.parametrize("window", [1, 3, 50])
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+def test_no_size_of_window_or_piece_changes_the_content(tmp_path, library, monkeypatch, window, piece):
+    monkeypatch.setattr(module, "_FIRST_WINDOW_BYTES", window)
+    monkeypatch.setattr(module, "_LARGEST_WINDOW_BYTES", window)
+    monkeypatch.setattr(module, "_LARGEST_PIECE_BYTES", piece)
+    parts = [b"", bytes(2000), np.random.default_rng(0).bytes(300), b"x"]
+    data = b"".join(map(compress, parts))
+    for wanted in (0, 1999, 2300, 9999):
+        assert decompress(data, tmp_path / "x", wanted) == b"".join(parts)[:wanted]
+    with pytest.raises(DataError, match="the compressed data end too early"):
+        decompress(data[:-1], tmp_path / "x", 9999)
+
+
+def test_many_members_cost_as_much_as_they_are_long(tmp_path, library, monkeypatch):
+    """What a decompressor is given it copies, so it must not be given all that follows each time."""
+    given_bytes = 0
+    make_stream = module._gzip_stream
+
+    class Counted:
+        def __init__(self):
+            self._stream = make_stream()
+
+        def __getattr__(self, name):
+            return getattr(self._stream, name)
+
+        def decompress(self, data, most_bytes):
+            nonlocal given_bytes
+            given_bytes += len(data)
+            return self._stream.decompress(data, most_bytes)
+
+    monkeypatch.setattr(module, "_gzip_stream", Counted)
+    plain = np.random.default_rng(0).bytes(20_000)
+    data = compress(plain) * 200
+    assert decompress(data, tmp_path / "x", 10**9) == plain * 200
+    assert given_bytes < 3 * len(data)
 
 
 @pytest.mark.parametrize("with_isal", [True, False])

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from full_disk import full_beyond
 
 from mixcl_auto.errors import RunError
 from mixcl_auto.io import run_lock as module
-from mixcl_auto.io.run_lock import holder, run_lock, says_refused
+from mixcl_auto.io.run_lock import holder, output_lock, run_lock, says_refused
 from mixcl_auto.io.workspace import RunFolder
 
 HOLD = """\
@@ -138,3 +139,34 @@ def test_without_locks_on_the_file_system_the_work_goes_on_with_a_warning(
     with caplog.at_level(logging.WARNING), run_lock(folder):
         assert holder(folder) is None
     assert "no locks on this file system" in caplog.text
+
+
+def test_a_full_disk_keeps_nobody_from_the_lock_and_leaves_no_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lock = tmp_path / "x.lock"
+    with full_beyond(0), caplog.at_level(logging.WARNING), output_lock(lock, tmp_path) as locked:
+        assert locked
+        assert lock.read_bytes() == b""
+    assert "x.lock: held, but it can't say by whom" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_on_a_full_disk_is_locked_all_the_same(folder: RunFolder) -> None:
+    ask = "import sys; from pathlib import Path; from mixcl_auto.io.workspace import RunFolder; "
+    ask += "from mixcl_auto.io.run_lock import holder; print(holder(RunFolder(Path(sys.argv[1]))).pid)"
+    with full_beyond(0), run_lock(folder):
+        done = subprocess.run(
+            [sys.executable, "-c", ask, str(folder.path)], capture_output=True, text=True, check=True
+        )
+    assert done.stdout == "0\n"
+
+
+def test_the_lock_of_a_folder_is_gone_after_a_failure(tmp_path: Path) -> None:
+    def fail() -> None:
+        with output_lock(tmp_path / "x.lock", tmp_path):
+            raise RunError("the work failed")
+
+    with pytest.raises(RunError, match="the work failed"):
+        fail()
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@ import csv
 import math
 import os
 import signal
+import time
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from mixcl_auto.errors import RunError, RunStoppedError
 from mixcl_auto.io.workspace import PretrainFolder
 from mixcl_auto.progress import Silent
 from mixcl_auto.records.plan import Plan, TrainerPlan
-from mixcl_auto.training import loop
+from mixcl_auto.training import loader_workers, loop
 from mixcl_auto.training.curves import Panel
 from mixcl_auto.training.failed_step import read_failed_step
 from mixcl_auto.training.interruption import signal_name
@@ -242,6 +243,13 @@ def test_the_weights_before_a_non_finite_step_stay_and_are_kept_with_its_batch(t
     assert torch.equal(kept.batch.tensors["x"], drawn_again(job, step=4))
 
 
+def test_a_step_that_can_not_be_kept_is_told_all_the_same(tmp_path: Path) -> None:
+    job, state = make_run(tmp_path, make_plan(), at_step=0, action="nan")
+    job.folder.failed_step.mkdir(parents=True)
+    with pytest.raises(RunError, match=r"step 1 is not finite .* could not be kept .*non_finite_step\.pt"):
+        train(job, state, progress=Silent())
+
+
 def test_values_that_come_late_still_find_the_weights_before_the_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,6 +262,72 @@ def test_values_that_come_late_still_find_the_weights_before_the_step(
     assert all(torch.equal(a, b) for a, b in zip(weights(state), weights(whole), strict=True))
 
 
+def test_under_fp16_the_weights_before_a_loss_that_is_not_finite_stay_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scaled(state: TrainingState) -> TrainingState:
+        return replace(state, scaler=torch.amp.GradScaler("cpu", init_scale=4.0))
+
+    job, state = make_run(tmp_path / "whole", make_plan())
+    whole = scaled(state)
+    train(job, whole, progress=Silent(), stop_after=2)
+    job, state = make_run(tmp_path / "late", make_plan(checkpoint_every=100), at_step=2, action="nan")
+    late = scaled(state)
+    monkeypatch.setattr(loop, "rows_per_flush", lambda device: 6)
+    with pytest.raises(RunError, match="step 3 is not finite"):
+        train(job, late, progress=Silent())
+    assert all(torch.equal(a, b) for a, b in zip(weights(late), weights(whole), strict=True))
+
+
+def test_a_signal_while_the_last_state_is_saved_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "draw_curves", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+    job, state = make_run(tmp_path, make_plan())
+    with pytest.raises(RunStoppedError, match="SIGTERM stopped the run after step 7 of 7"):
+        train(job, state, progress=Silent())
+
+
+class Stuck(Points):
+    """Stands still at the sixth sample."""
+
+    def draw(self, generator: np.random.Generator, number: int) -> Sample:
+        while number == 5:
+            time.sleep(1)
+        return super().draw(generator, number)
+
+
+def test_a_stop_does_not_wait_for_a_batch_that_does_not_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader_workers, "_STOP_PATIENCE_S", 0.6)
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    expected = run(whole)
+    job, state = make_run(stopped, make_plan(workers=1, checkpoint_every=100))
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    of_this_test = signal.setitimer(signal.ITIMER_REAL, 1.5)
+    try:
+        with pytest.raises(RunStoppedError, match="--max-time stopped the run after step 2 of 7"):
+            train(replace(job, source=Stuck()), state, progress=Silent())
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, *of_this_test)
+    assert_same_result((whole, expected), (stopped, run(stopped)))
+
+
+def test_an_alarm_of_the_callers_own_is_left_to_it(tmp_path: Path) -> None:
+    rung: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, _: rung.append(number))
+    of_this_test = signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        job, state = make_run(tmp_path, make_plan(), at_step=3, action=signal.SIGALRM)
+        assert train(job, state, progress=Silent())
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, *of_this_test)
+    assert rung == [signal.SIGALRM]
+
+
 def test_a_run_that_passes_the_step_forgets_it(tmp_path: Path) -> None:
     job, state = make_run(tmp_path, make_plan(), at_step=4, action="nan")
     with pytest.raises(RunError):
@@ -263,7 +337,7 @@ def test_a_run_that_passes_the_step_forgets_it(tmp_path: Path) -> None:
     assert not job.folder.failed_step.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGHUP, signal.SIGALRM])
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGHUP])
 def test_other_requests_to_stop_save_too(tmp_path: Path, number: signal.Signals) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     expected = run(whole)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from mixcl_auto.errors import MixCLError
+from mixcl_auto.records.names import is_printable
 
 Value = TypeVar("Value")
 
@@ -29,6 +30,8 @@ NAMES_THAT_LEAVE = (
     "\x1b[2J",
     "\u202egpj.exe",
     " ",
+    "\N{NO-BREAK SPACE}",
+    "a\N{LINE SEPARATOR}b",
     "x" * 201,
     "\N{OLD ITALIC LETTER A}" * 51,
 )
@@ -42,6 +45,8 @@ NAMES_IN_USE = (
     "Milz (groß)",
     "\u813e\u81d3",
     "a..b",
+    "Case\N{NO-BREAK SPACE}1",
+    "\u813e\N{IDEOGRAPHIC SPACE}\u81d3",
     "STS_001_0000",
     "x" * 200,
 )
@@ -83,7 +88,7 @@ def read_or_refuse(read: Callable[[], Value]) -> Value | None:
         return read()
     except MixCLError as problem:
         message = str(problem)
-    assert message.replace("\n", "").isprintable(), f"a message must not steer a terminal: {message!r}"
+    assert is_printable(message.replace("\n", "")), f"a message must not steer a terminal: {message!r}"
     return None
 
 

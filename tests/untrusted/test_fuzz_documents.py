@@ -16,7 +16,7 @@ from mixcl_auto.io.scores import read_scores, write_scores
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.records.experiment import init_name
 from mixcl_auto.records.fingerprint import DatasetFingerprint
-from mixcl_auto.records.names import is_plain_name
+from mixcl_auto.records.names import is_plain_name, is_printable
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.records.plan_edits import edit_plan
 
@@ -83,7 +83,7 @@ def test_a_changed_dataset_json_is_refused_or_has_plain_names(folder, document):
     if dataset is None:
         return
     assert all(is_plain_name(case.id) for case in dataset.cases)
-    assert all(name.isprintable() for name in dataset.labels)
+    assert all(is_printable(name) for name in dataset.labels)
     for case in dataset.cases:
         for file in (case.image, case.label):
             assert file is None or not file.is_file()  # names that the file system can't take raise here

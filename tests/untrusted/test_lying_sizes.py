@@ -232,6 +232,23 @@ def test_a_header_makes_no_file_elsewhere_its_voxels(tmp_path, name):
             read_file(path)
 
 
+@pytest.mark.parametrize("name", ["{folder}/x.raw", "../scans/x.raw", "sub/../x.raw", "{link}/x.raw"])
+def test_a_path_that_ends_in_the_headers_own_folder_is_taken(tmp_path, name):
+    folder = tmp_path / "scans"
+    (folder / "sub").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(folder)
+    (folder / "x.raw").write_bytes(SMALL)
+    name = name.format(folder=folder, link=tmp_path / "link")
+    (folder / "x.mhd").write_bytes(metaimage("5 5 5", file=name)[: -len(SMALL)])
+    values = read_file(folder / "x.mhd").values_ijk
+    assert values.ravel(order="F").tobytes() == SMALL[:250]
+    (tmp_path / "secret.raw").write_bytes(SMALL)
+    (folder / "x.raw").unlink()
+    (folder / "x.raw").symlink_to(tmp_path / "secret.raw")
+    with pytest.raises(DataError, match=r"x\.mhd: the header .*which is not in its own folder"):
+        read_file(folder / "x.mhd")
+
+
 @pytest.mark.parametrize("name", ["x%d.raw 1 5 0", "%s%n.raw", "LIST", "LIST 3"])
 def test_a_header_of_several_files_is_refused_where_itk_may_crash(tmp_path, name):
     """A step of 0 between the files' numbers stopped the process, and ``%n`` would be obeyed."""

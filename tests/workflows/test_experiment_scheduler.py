@@ -8,7 +8,7 @@ from grid_of_units import FakeEngine, FakeTask, finetuning, finish, pretraining,
 
 from mixcl_auto.engines.command import CommandError
 from mixcl_auto.engines.engine import Outcome, Resources, Task
-from mixcl_auto.errors import RunError
+from mixcl_auto.errors import RESUME_CODE, RunError
 from mixcl_auto.io.run_lock import Holder
 from mixcl_auto.io.runs import read_failure
 from mixcl_auto.workflows import experiment_status
@@ -262,6 +262,17 @@ def test_a_refused_process_is_no_failure_even_if_the_run_is_free_by_now(tmp_path
     scheduler, _ = make([unit], effect, retries=0, watcher=watcher)
     assert states(scheduler.run()) == {unit.name: "done"}
     assert [state for _, state in watcher.changes] == ["running", "elsewhere", "waiting", "running", "done"]
+    assert not any(watcher.notes)
+
+
+def test_a_process_that_others_stopped_goes_on_and_has_not_failed(tmp_path: Path) -> None:
+    unit, watcher = finetuning(tmp_path, 0), Recorder()
+    errors: list[Exception] = [CommandError("it ended with code 75", RESUME_CODE, "saved") for _ in range(5)]
+    scheduler, engine = make(
+        [unit], lambda unit: errors.pop() if errors else finish(unit), retries=0, watcher=watcher
+    )
+    assert states(scheduler.run()) == {unit.name: "done"}
+    assert len(engine.submitted) == 6
     assert not any(watcher.notes)
 
 

@@ -78,8 +78,26 @@ def test_other_files_are_refused(exploded, tmp_path):
     document = read_state(exploded[0])
     document["network"].popitem()
     write_state(tmp_path / "misfit.pt", document)
-    with pytest.raises(RunError, match="the weights are not those of the plan's network"):
+    with pytest.raises(
+        WeightsError, match=r"the step can't be repeated \(RuntimeError: Error\(s\) in loading"
+    ):
         repeat_step(tmp_path / "misfit.pt", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("tensors", {"view_1": torch.zeros(1)}, "can't be repeated"),
+        ("numbers", {}, "can't be repeated .KeyError"),
+        ("cases", [1, 2], "its words can't be printed"),
+        ("terms", "loss \x1b[2J", "its words can't be printed"),
+        ("section", "predict", "there is no section"),
+    ],
+)
+def test_files_from_others_are_data(exploded, tmp_path, field, value, message):
+    write_state(tmp_path / "step.pt", read_state(exploded[0]) | {field: value})
+    with pytest.raises(WeightsError, match=message):
+        repeat_step(tmp_path / "step.pt", device="cpu")
 
 
 def test_a_fine_tuning_leaves_the_same(cached):
