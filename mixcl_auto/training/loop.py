@@ -97,7 +97,7 @@ def train(job: Job, state: TrainingState, *, progress: Progress, stop_after: int
 
     Raises:
         RunStoppedError: on a signal, see ``Interruption``, after the state was saved.
-        RunError: if a loss is not finite, a sample can't be drawn or a loader worker died.
+        RunError: if a loss is not finite, a sample can't be drawn, or one loader worker after the other died.
     """
     plan, device = job.trainer, job.device
     if device.type == "cpu":

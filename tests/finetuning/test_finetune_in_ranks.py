@@ -93,7 +93,7 @@ def test_all_processes_stop_with_the_cases_of_the_whole_batch(shared_cache: Cach
     workspace, plan = shared_cache
     exploding = edited(plan, "finetune", learning_rate=1e30, batch_size=4)
     messages = run_in_ranks(error_in_a_rank, 2, tmp_path, workspace, exploding, "exploding")
-    assert messages[0] == messages[1]
+    assert messages[0].startswith(messages[1])  # the first one also names the file that it wrote
     assert "is not finite" in messages[0]
     assert "abdomen_1" in messages[0]
     assert "abdomen_2" in messages[0]
