@@ -13,9 +13,10 @@ from mixcl_auto.workflows.phantom_datasets import PhantomDataset, write_phantom_
 # As the command line does, before torch is loaded: spinning threads of two test processes starve each other.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A suite that a shell started in the background ignores Ctrl-C, and so would all programs that it starts.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    # Ignored in a suite that a shell started in the background or under nohup, and in all that it starts.
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 TINY_DATASETS = (
     PhantomDataset("Pool_Liver", "pretrain", ("liver",), 2, ("LPS", "RAS")),

@@ -41,7 +41,7 @@ def test_a_grid_that_was_stopped_is_completed_and_nothing_is_done_twice(
                 process.send_signal(signal.SIGTERM)
                 break
         rest = process.stderr.read()
-    assert process.returncode == 1
+    assert process.returncode == 75
     assert "SIGTERM stopped the experiment with 1 of 3 runs done" in rest
     stopped = mixcl_auto.experiment_status(root, table="1")
     assert [entry.unit.name for entry in stopped.of("done")] == ["pre-training mixcl"]
