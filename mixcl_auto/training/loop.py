@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Protocol, Self
@@ -104,16 +104,7 @@ def train(job: Job, state: TrainingState, *, progress: Progress, stop_after: int
         keep_freed_memory()
     last = job.steps if stop_after is None else min(job.steps, state.step + stop_after)
     interruption = Interruption()
-    batches = load_batches(
-        job.source,
-        seed=plan.seed,
-        batch_size=plan.batch_size,
-        steps=range(state.step, last),
-        workers=-(-plan.workers // job.ranks.local_count),  # the machine's, shared by its processes
-        device=device,
-        ranks=job.ranks,
-        is_stopped=lambda: interruption.requested is not None,
-    )
+    batches = _batches(job, range(state.step, last), interruption)
     state.network.train()
     with (
         limited_threads(plan.threads),
@@ -162,6 +153,20 @@ def train(job: Job, state: TrainingState, *, progress: Progress, stop_after: int
     if interruption.requested is not None:  # while the last state was saved: what follows is not for now
         raise _stopped(job, state, interruption)
     return state.step == job.steps
+
+
+def _batches(job: Job, steps: range, interruption: Interruption) -> Generator[Batch, None, None]:
+    """This process's part of each batch; its share of the machine's workers draws them ahead."""
+    return load_batches(
+        job.source,
+        seed=job.trainer.seed,
+        batch_size=job.trainer.batch_size,
+        steps=steps,
+        workers=-(-job.trainer.workers // job.ranks.local_count),
+        device=job.device,
+        ranks=job.ranks,
+        is_stopped=lambda: interruption.requested is not None,
+    )
 
 
 def _stopped(job: Job, state: TrainingState, interruption: Interruption) -> RunStoppedError:
