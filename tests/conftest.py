@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,16 @@ TINY_EDITS = (
     "experiment.folds=[0]",
 )
 """Edits of the preset ``tiny`` with which a step takes milliseconds."""
+
+
+SIGTERM_BEFORE = signal.getsignal(signal.SIGTERM)
+
+
+@pytest.fixture(autouse=True)
+def usual_sigterm() -> Iterator[None]:
+    """Ray leaves a handler of SIGTERM behind, which forks of later tests would inherit and not end by."""
+    yield
+    signal.signal(signal.SIGTERM, SIGTERM_BEFORE)
 
 
 @pytest.fixture(scope="session")

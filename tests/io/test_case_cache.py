@@ -84,10 +84,12 @@ def test_a_reader_pickles_and_forks_after_use(folder):
     case = open_case(folder)
     expected = read_sum(case)
     assert read_sum(pickle.loads(pickle.dumps(case))) == expected
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        assert pool.map(read_sum, [case] * 4) == [expected] * 4
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.map(read_sum, [case]) == [expected]
+    for start, processes in (("fork", 2), ("spawn", 1)):
+        with multiprocessing.get_context(start).Pool(processes) as pool:
+            assert pool.map(read_sum, [case] * 4) == [expected] * 4
+            # Else they are ended by SIGTERM, which a fork of a process that used Ray does not heed.
+            pool.close()
+            pool.join()
 
 
 def test_writing_again_replaces_the_case(folder):
