@@ -60,8 +60,7 @@ def read_state(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise WeightsError(f"{path}: no such file")
     try:
-        _check_sums(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = _load(path)
     except Exception as problem:  # damaged bytes raise anything, down to IndexError
         raise WeightsError(f"{path}: the file can't be read ({_reason(problem)})") from None
     if not isinstance(state, dict):
@@ -78,6 +77,12 @@ def _save(temporary: Path, path: Path, state: dict[str, Any]) -> None:
             raise OSError(errno.EIO, reason, str(path)) from problem
 
 
+def _load(path: Path) -> Any:
+    """What ``_save`` wrote, if its check sums hold; any exception otherwise."""
+    _check_sums(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
     """Read the newest whole training state, on the CPU; absent if there is none.
 
@@ -89,8 +94,7 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     candidates = [file for file in (path, previous_checkpoint(path)) if file.exists()]
     for candidate in candidates:
         try:
-            _check_sums(candidate)
-            state: dict[str, Any] = torch.load(candidate, map_location="cpu", weights_only=True)
+            state: dict[str, Any] = _load(candidate)
         except Exception as problem:  # damaged bytes raise anything, down to IndexError
             logger.warning("%s: damaged checkpoint, passed over (%s)", candidate, _reason(problem))
         else:

@@ -58,7 +58,7 @@ def keeping_failed_step(
 ) -> Iterator[None]:
     """Write the step to a file if the block ends for one that is not finite; remove it if it ends well.
 
-    The optimiser must have left the weights alone since; see ``hold_if_not_finite``.
+    The optimiser must have left the weights alone since; see ``hold_if_not_finite`` and ``scaled_loss``.
 
     Args:
         path: of the file.
@@ -137,8 +137,7 @@ def _failed_step(path: Path, document: dict[str, Any]) -> FailedStep:
 def _batch_again(source: SampleSource, trainer: TrainerPlan, step: int) -> dict[str, Any]:
     """The step's whole batch, drawn once more, as it is written."""
     samples = SampleDataset(source, seed=trainer.seed, batch_size=trainer.batch_size)
-    first = (step - 1) * trainer.batch_size
-    batch = collate(samples[first + index] for index in range(trainer.batch_size))
+    batch = collate(samples[number] for number in samples.numbers(step - 1, range(trainer.batch_size)))
     if isinstance(batch, Failure):
         raise RunError(batch.message)
     return {"tensors": batch.tensors, "cases": list(batch.cases), "numbers": batch.numbers}

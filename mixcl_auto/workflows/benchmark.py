@@ -117,7 +117,7 @@ def measure_stage(stage: Stage, steps: int, progress: Progress) -> StageFigures:
         progress: told of every draw, round and step.
 
     Raises:
-        RunError: if a sample can't be drawn, or a loader worker died.
+        RunError: if a sample can't be drawn, or one loader worker after the other died.
     """
     trainer = stage.trainer
     round_count = -(-steps // 2)

@@ -288,6 +288,18 @@ def test_a_signal_while_the_last_state_is_saved_is_not_lost(
         train(job, state, progress=Silent())
 
 
+def test_a_picture_that_can_not_be_written_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    whole = run(tmp_path / "whole")
+    monkeypatch.setattr(loop, "draw_curves", fail)
+    assert_same_result((tmp_path / "whole", whole), (tmp_path / "other", run(tmp_path / "other")))
+    assert "progress.png can't be written (No space left on device); the run goes on" in caplog.text
+
+
 class Stuck(Points):
     """Stands still at the sixth sample."""
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from full_disk import full_beyond
 
 from mixcl_auto.errors import RunError
 from mixcl_auto.training.run_log import RunLog, StepTable, format_value
@@ -104,3 +105,29 @@ def test_a_log_that_is_no_table_of_steps_is_named(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("step,loss\nrubbish\n")
     with pytest.raises(RunError, match=r"log\.csv: not a table of steps, or damaged; restore it, or remove"):
         StepTable(tmp_path / "log.csv").cut_after(1)
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        (None, "log.csv is gone; it goes on from step 4"),
+        ("step,loss\n1,0.5\n", "2 of the 3 rows up to the checkpoint are gone"),
+    ],
+)
+def test_rows_of_the_log_that_are_gone_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, left: str | None, said: str
+) -> None:
+    if left is not None:
+        (tmp_path / "log.csv").write_text(left)
+    log = RunLog(tmp_path / "log.csv", must_be_finite=["loss"])
+    log.table.cut_after(3)
+    assert said in caplog.text
+    caplog.clear()
+    StepTable(tmp_path / "timing.csv").cut_after(3)  # has no row for every step
+    assert not caplog.text
+
+
+def test_a_full_disk_at_the_log_names_it(tmp_path: Path) -> None:
+    table = StepTable(tmp_path / "log.csv")
+    with full_beyond(10), pytest.raises(OSError, match=r"log\.csv"):
+        table.append([{"step": step, "loss": 0.5} for step in range(1, 9)])
