@@ -140,7 +140,15 @@ def _train(
 ) -> bool:
     """Write the record and run the steps that are left; whether all are done."""
     section = record.plan.finetune
-    state = start_state(network, section, device=device, precision=precision, ranks=ranks)
+    state = start_state(
+        network,
+        section,
+        device=device,
+        precision=precision,
+        ranks=ranks,
+        careful=record.weights.loaded if record.weights else (),
+        careful_factor=section.transferred_rate,
+    )
     resume_state(folder.checkpoint, state, ranks)
     if ranks.is_first:
         write_text(folder.run, record.to_json())

@@ -223,6 +223,9 @@ class FinetunePlan(TrainerPlan):
     dice_includes_background: bool = True
     output_bias: Literal["default", "log_frequency"] = "default"
     """Start of the output layer's bias, in every arm; ``log_frequency`` helps small networks."""
+    transferred_rate: PositiveFloat = 1.0
+    """What the learning rate of weights that came from a pre-training is multiplied by; the decoder's, and
+    all of ``scratch``, learn at the full rate."""
     rotation_probability: Probability = 0.2
     flip_probability: Probability = 0.2
     intensity_probability: Probability = 0.2

@@ -1,22 +1,51 @@
 """AdamW, and a learning rate that is a function of the step alone."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
 
+_RATE_FACTOR = "rate_factor"
+"""Key of a parameter group: what its rate is multiplied by."""
+
+
 def make_optimiser(
-    parameters: Iterable[Parameter], *, learning_rate: float, weight_decay: float
+    parameters: Iterable[Parameter],
+    *,
+    learning_rate: float,
+    weight_decay: float,
+    careful: Sequence[Parameter] = (),
+    careful_factor: float = 1.0,
 ) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter 2019) over the parameters that learn; frozen ones are left out.
 
     The fused kernel does all parameters in one pass: 67 ms against 331 for 92.8 M of them on a CPU.
+
+    Args:
+        parameters: of the network.
+        learning_rate: of the first step.
+        weight_decay: AdamW's.
+        careful: those of ``parameters`` that learn at another rate, such as pre-trained ones.
+        careful_factor: theirs over ``learning_rate``.
     """
     learning = [parameter for parameter in parameters if parameter.requires_grad]
-    return torch.optim.AdamW(learning, lr=learning_rate, weight_decay=weight_decay, fused=True)
+    groups: list[dict[str, Any]] = [{"params": learning}]
+    if careful and careful_factor != 1:
+        chosen = {id(parameter) for parameter in careful}
+        groups = [
+            {"params": [parameter for parameter in learning if id(parameter) not in chosen]},
+            {
+                "params": [parameter for parameter in learning if id(parameter) in chosen],
+                _RATE_FACTOR: careful_factor,
+            },
+        ]
+    optimiser = torch.optim.AdamW(groups, lr=learning_rate, weight_decay=weight_decay, fused=True)
+    set_learning_rate(optimiser, learning_rate)
+    return optimiser
 
 
 def learning_rate(step: int, *, peak: float, steps: int, warmup_steps: int = 0) -> float:
@@ -38,9 +67,9 @@ def learning_rate(step: int, *, peak: float, steps: int, warmup_steps: int = 0) 
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Give all parameter groups this rate; there is no scheduler whose state could be lost."""
+    """Give all parameter groups this rate, times their factor; no scheduler's state could be lost."""
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get(_RATE_FACTOR, 1.0)
 
 
 def gradient_norm(parameters: Iterable[Parameter], *, clip_norm: float | None = None) -> Tensor:

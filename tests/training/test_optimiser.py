@@ -43,6 +43,25 @@ def test_set_learning_rate_reaches_all_groups() -> None:
     assert [group["lr"] for group in optimiser.param_groups] == [0.25, 0.25]
 
 
+def test_careful_parameters_learn_at_their_share_of_every_rate() -> None:
+    plain, careful = Parameter(torch.zeros(1)), Parameter(torch.zeros(1))
+    optimiser = make_optimiser(
+        [plain, careful], learning_rate=0.1, weight_decay=0.0, careful=[careful], careful_factor=0.25
+    )
+    for rate in (0.1, 0.4):
+        set_learning_rate(optimiser, rate)
+        plain.grad, careful.grad = torch.ones(1), torch.ones(1)
+        optimiser.step()
+    # AdamW's steps under a constant gradient are the rate long
+    assert (plain.item(), careful.item()) == pytest.approx((-0.5, -0.125), rel=1e-5)
+
+
+def test_a_factor_of_one_makes_no_group_of_its_own() -> None:
+    parameters = [Parameter(torch.zeros(1)), Parameter(torch.zeros(1))]
+    optimiser = make_optimiser(parameters, learning_rate=0.1, weight_decay=0.0, careful=parameters[1:])
+    assert len(optimiser.param_groups) == 1  # so that checkpoints stay as they are
+
+
 def test_gradient_norm_is_over_all_parameters_and_before_clipping() -> None:
     first, second = Parameter(torch.zeros(1)), Parameter(torch.zeros(2))
     unused = Parameter(torch.zeros(1))
