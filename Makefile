@@ -1,9 +1,9 @@
-# make install | test | soak | coverage | demo | benchmark | docs | clean; PYTHON=... chooses the interpreter that .venv is made with.
+# make install | test | study-check | soak | coverage | demo | benchmark | docs | clean; PYTHON=... chooses the interpreter that .venv is made with.
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install test soak coverage demo benchmark docs clean
+.PHONY: install test study-check soak coverage demo benchmark docs clean
 .DELETE_ON_ERROR:
 
 install: $(STAMP)
@@ -34,6 +34,11 @@ soak: $(STAMP)
 	$(BIN)/python tests/soak.py --minutes $(MINUTES)
 	KILL_POINTS=all OMP_NUM_THREADS=1 $(BIN)/python -m pytest --timeout 3600 tests/faults/test_kill_points.py
 	HYPOTHESIS_PROFILE=soak OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --timeout 3600 tests/untrusted
+
+# What a pre-training on a small real pool must have learnt; RAW_DATA is a folder of datasets, STUDY takes further options.
+study-check: RAW_DATA ?= ../shared/data/raw_data
+study-check: $(STAMP)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python tests/study_check.py --raw-data "$(RAW_DATA)" $(STUDY)
 
 demo: $(STAMP)
 	$(BIN)/mixcl_auto demo

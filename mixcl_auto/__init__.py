@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mixcl_auto.workflows.plan_and_preprocess import plan_and_preprocess
     from mixcl_auto.workflows.predict import predict
     from mixcl_auto.workflows.pretrain import pretrain
+    from mixcl_auto.workflows.probe import probe
     from mixcl_auto.workflows.report import report
     from mixcl_auto.workflows.validate import validate
 
@@ -48,6 +49,7 @@ __all__ = [
     "plan_and_preprocess",
     "predict",
     "pretrain",
+    "probe",
     "report",
     "validate",
 ]

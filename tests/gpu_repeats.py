@@ -65,7 +65,7 @@ def _finetune(workspace: Workspace, plan: Plan, name: str, device: str, stop_aft
         fraction=1.0,
         init="scratch",
         device=device,
-        stop_after=stop_after,
+        stop_at=stop_after,
     )
 
 

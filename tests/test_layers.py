@@ -21,6 +21,7 @@ LAYERS = (
         "preprocessing",
         "pretraining",
         "finetuning",
+        "probing",
         "inference",
         "evaluation",
         "reporting",

@@ -24,6 +24,7 @@ COMMANDS = (
     "validate",
     "plan_and_preprocess",
     "pretrain",
+    "probe",
     "finetune",
     "predict",
     "evaluate",

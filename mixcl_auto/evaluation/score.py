@@ -1,11 +1,12 @@
 """Scores of predictions against references: a run's held-out fold, or two folders of files."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mixcl_auto.errors import DataError, RunError
-from mixcl_auto.evaluation.case_scores import CaseMaps, check_grids, score_case
+from mixcl_auto.evaluation.case_scores import CaseMaps, LabelMap, check_grids, score_case
+from mixcl_auto.io.case_cache import CaseReader
 from mixcl_auto.io.case_files import label_sha256, label_volume
 from mixcl_auto.io.images import Volume, read_labels
 from mixcl_auto.io.plans import read_fingerprint
@@ -19,9 +20,12 @@ from mixcl_auto.records.run import FinetuneRun
 from mixcl_auto.records.score import OrganScore
 from mixcl_auto.training.cases import open_cases
 
-__all__ = ["CaseMaps", "find_label_maps", "score_case", "score_folder", "score_run"]
+__all__ = ["CaseMaps", "find_label_maps", "score_case", "score_folder", "score_held_out", "score_run"]
 
 logger = logging.getLogger(__name__)
+
+Predicted = tuple[Volume, LabelMap]
+"""A case's label map on its source grid, and the one on the plan's."""
 
 _LABEL_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 
@@ -45,9 +49,42 @@ def score_run(
         DataError: if a reference can't be read, was changed or exchanged with another since it was planned,
             or does not have the prediction's grid.
     """
-    listener = progress or Silent()
     run = read_finetune_run(folder)
     _check_predictions(folder, run, plan_name)
+
+    def read_back(reader: CaseReader) -> Predicted:
+        case = reader.record.id
+        return read_labels(folder.prediction(case)), read_labels(folder.resampled_prediction(case)).array
+
+    scores = score_held_out(workspace, run, read_back, progress)
+    write_scores(folder.scores, scores)
+    mark_finished(folder)
+    return scores
+
+
+def score_held_out(
+    workspace: Workspace,
+    run: FinetuneRun,
+    predicted: Callable[[CaseReader], Predicted],
+    progress: Progress | None = None,
+    *,
+    when: str = "",
+) -> list[OrganScore]:
+    """Score label maps of a run's held-out cases, one case after the other; writes nothing.
+
+    Args:
+        workspace: with the raw data and the plan's cache.
+        run: whose held-out cases they are.
+        predicted: gives the label maps of a cached case, on its source grid and on the plan's.
+        progress: told of every case.
+        when: which weights predicted, for the progress, if not the run's last.
+
+    Raises:
+        RunError: if a held-out case is not in the cache.
+        DataError: if a reference can't be read, was changed or exchanged with another since it was planned,
+            or does not have the prediction's grid.
+    """
+    listener = progress or Silent()
     labels = run.plan.dataset(run.dataset).labels
     dataset = find_dataset(workspace.raw_data, run.dataset)
     _refuse_exchanged_labels(labels, dataset, workspace.dataset_json(run.dataset))
@@ -55,13 +92,12 @@ def score_run(
     readers = open_cases(workspace, run.plan, run.dataset, run.held_out_cases)
     planned_hashes = _planned_hashes(workspace, run)
     scores: list[OrganScore] = []
-    listener.start(f"score {run.dataset} fold {run.fold}", len(readers))
+    listener.start(f"score {run.dataset} fold {run.fold}{when}", len(readers))
     for reader in readers:
         case = reader.record.id
+        prediction, on_plan_grid = predicted(reader)
         reference = _read_reference(raw_cases, case, run.dataset, planned_hashes[case])
-        prediction = read_labels(folder.prediction(case))
         check_grids(case, reference, prediction)
-        on_plan_grid = read_labels(folder.resampled_prediction(case)).array
         maps = CaseMaps(
             case=case,
             patient=reader.record.patient,
@@ -72,8 +108,6 @@ def score_run(
         )
         scores += score_case(maps, labels, tolerance_mm=run.plan.inference.surface_tolerance_mm)
         listener.advance(1, case)
-    write_scores(folder.scores, scores)
-    mark_finished(folder)
     listener.finish()
     return scores
 

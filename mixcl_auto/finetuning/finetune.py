@@ -45,7 +45,7 @@ def finetune(
     init: str = "mixcl",
     device: str | torch.device | None = None,
     progress: Progress | None = None,
-    stop_after: int | None = None,
+    stop_at: int | None = None,
     ranks: Ranks = ALONE,
 ) -> FinetuneFolder:
     """Train a segmenter, or go on with one; a run that is trained or finished is left as it is.
@@ -61,7 +61,8 @@ def finetune(
             weights file.
         device: as torch spells it; the first GPU, or the CPU, where absent.
         progress: told of every step; of several processes give one to the first alone.
-        stop_after: stop cleanly after that many steps of this call, to be resumed by another.
+        stop_at: stop cleanly once that many steps of the run are done, to be resumed by another call; a run
+            that has as many is left as it is.
         ranks: the processes that train together; the first one writes.
 
     Returns:
@@ -107,7 +108,7 @@ def finetune(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         iterations=plan.finetune.total_iterations(len(cases)),
     )
-    done = _train(network, cases, record, folder, chosen, precision, progress or Silent(), stop_after, ranks)
+    done = _train(network, cases, record, folder, chosen, precision, progress or Silent(), stop_at, ranks)
     if done and ranks.is_first:
         save_weights(folder.weights, network.state_dict(), _metadata(record))
         previous_checkpoint(folder.checkpoint).unlink(missing_ok=True)
@@ -135,7 +136,7 @@ def _train(
     device: torch.device,
     precision: Precision,
     progress: Progress,
-    stop_after: int | None,
+    stop_at: int | None,
     ranks: Ranks,
 ) -> bool:
     """Write the record and run the steps that are left; whether all are done."""
@@ -170,7 +171,8 @@ def _train(
         must_be_finite=_MUST_BE_FINITE,
         ranks=ranks,
     )
-    return train(job, state, progress=progress, stop_after=stop_after)
+    steps_wanted = None if stop_at is None else max(0, stop_at - state.step)
+    return train(job, state, progress=progress, stop_after=steps_wanted)
 
 
 def patch_source(cases: Sequence[CaseReader], plan: Plan) -> PatchSource:
@@ -180,6 +182,7 @@ def patch_source(cases: Sequence[CaseReader], plan: Plan) -> PatchSource:
         patch_size=plan.network.patch_size,
         window_steps=plan.preprocess.window_steps,
         foreground_fraction=section.foreground_fraction,
+        foreground_placement=section.foreground_placement,
         orientation=OrientationSettings(
             rotation_probability=section.rotation_probability, flip_probability=section.flip_probability
         ),

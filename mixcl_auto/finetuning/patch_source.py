@@ -11,8 +11,9 @@ from mixcl_auto.augmentation.orientation import OrientationSettings, reorient
 from mixcl_auto.io.case_cache import CaseReader
 from mixcl_auto.training.patches import (
     Index,
+    Placement,
     draw_foreground_voxel,
-    lower_around,
+    lower_holding,
     random_lower,
     read_padded,
 )
@@ -27,7 +28,8 @@ class PatchSettings:
     Attributes:
         patch_size: voxels.
         window_steps: of the cache's numbers, mapped to [0, 1]; its lower end fills what lies outside a scan.
-        foreground_fraction: share of the run's patches that is centred on a labelled voxel.
+        foreground_fraction: share of the run's patches that is drawn for a labelled voxel.
+        foreground_placement: where in the patch that voxel is.
         orientation: flips and rotations.
         intensity: scale and shift.
     """
@@ -35,6 +37,7 @@ class PatchSettings:
     patch_size: Index
     window_steps: tuple[float, float]
     foreground_fraction: float
+    foreground_placement: Placement
     orientation: OrientationSettings
     intensity: FinetuneSettings
 
@@ -53,7 +56,7 @@ class PatchSource:
         self.note: Note = note_nothing
 
     def draw(self, generator: np.random.Generator, number: int) -> Sample:
-        """One patch; ``number`` decides whether it is centred on a label."""
+        """One patch; ``number`` decides whether it is drawn for a label."""
         settings = self.settings
         case = self.cases[int(generator.integers(len(self.cases)))]
         self.note(case.record.id)
@@ -77,11 +80,11 @@ class PatchSource:
             classes = [label for label in case.foreground if label > 0]
             voxel = draw_foreground_voxel(case.foreground, classes, generator)
             if voxel is not None:
-                return lower_around(voxel, case.shape, size)
+                return lower_holding(voxel, case.shape, size, self.settings.foreground_placement, generator)
         return random_lower(case.shape, size, generator)
 
 
 def is_foreground(number: int, fraction: float) -> bool:
-    """Whether a run's sample is centred on a label: of the first n samples ceil(n * fraction) are."""
+    """Whether a run's sample is drawn for a label: of the first n samples ceil(n * fraction) are."""
     # A tolerance, or 3 * (1 / 3) and its like would round up once too often.
     return math.ceil((number + 1) * fraction - 1e-9) > math.ceil(number * fraction - 1e-9)

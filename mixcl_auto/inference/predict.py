@@ -4,7 +4,9 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mixcl_auto.errors import DataError, MixCLError, RunError
 from mixcl_auto.inference.ensemble import Ensemble, load_ensemble
@@ -15,8 +17,8 @@ from mixcl_auto.inference.segment_scan import segment_scan
 from mixcl_auto.io.case_cache import CaseReader
 from mixcl_auto.io.dicom_seg import refuse_without_highdicom
 from mixcl_auto.io.files import file_sha256, read_text, write_text
-from mixcl_auto.io.images import write_labels
-from mixcl_auto.io.orientation import ras_geometry
+from mixcl_auto.io.images import Volume, write_labels
+from mixcl_auto.io.orientation import ras_geometry, ras_spacing_mm
 from mixcl_auto.io.plans import write_plan
 from mixcl_auto.io.run_lock import output_lock
 from mixcl_auto.io.runs import read_finetune_run
@@ -71,7 +73,7 @@ def predict_held_out(
     if pending:
         predictor = load_predictor(folder, device)
         for reader in open_cases(workspace, run.plan, run.dataset, pending):
-            _predict_cached(predictor, reader, folder)
+            _write_prediction(predictor, reader, folder)
             done = done.model_copy(update={"cases": (*done.cases, reader.record.id)})
             write_text(folder.prediction_record, done.to_json())
             listener.advance(1, reader.record.id)
@@ -226,15 +228,26 @@ def refuse_images(scans: Sequence[Scan]) -> None:
         )
 
 
-def _predict_cached(predictor: Predictor, reader: CaseReader, folder: FinetuneFolder) -> None:
+def predict_cached(predictor: Predictor, reader: CaseReader) -> tuple[Volume, NDArray[np.uint8]]:
+    """The label map of a cached case on its source grid, and the one on the plan's (x, y, z).
+
+    Raises:
+        RunError: if a logit is not finite, or there is not enough memory in any way.
+    """
     record = reader.record
     logits = predictor.predict_resampled(reader.image((0, 0, 0), reader.shape))
     threads = predictor.plan.finetune.threads
     on_plan_grid = argmax_classes(logits, threads=threads)
+    on_source_grid = to_source_grid(logits, record.spacing_mm, record.source, threads)
+    return Volume(on_source_grid, ras_spacing_mm(record.source), record.source), on_plan_grid
+
+
+def _write_prediction(predictor: Predictor, reader: CaseReader, folder: FinetuneFolder) -> None:
+    record = reader.record
+    on_source_grid, on_plan_grid = predict_cached(predictor, reader)
     grid = ras_geometry(on_plan_grid.shape, record.spacing_mm)
     write_labels(folder.resampled_prediction(record.id), on_plan_grid, grid)
-    on_source_grid = to_source_grid(logits, record.spacing_mm, record.source, threads)
-    write_labels(folder.prediction(record.id), on_source_grid, record.source)
+    write_labels(folder.prediction(record.id), on_source_grid.array, on_source_grid.geometry)
 
 
 def _predicted_before(

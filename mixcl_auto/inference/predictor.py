@@ -21,6 +21,7 @@ from mixcl_auto.io.runs import read_finetune_run
 from mixcl_auto.io.workspace import FinetuneFolder
 from mixcl_auto.records.case import Geometry
 from mixcl_auto.records.plan import Plan
+from mixcl_auto.records.run import FinetuneRun
 from mixcl_auto.training.device import choose_device, limited_threads, resolve_precision
 from mixcl_auto.training.networks import build_network
 from mixcl_auto.transforms.intensity import to_unit_range
@@ -153,8 +154,29 @@ def load_predictor(
     """
     run = read_finetune_run(folder)
     refuse_untrained(folder, run.status)
+    return predictor_of(run, load_weights(folder.weights), device, flips)
+
+
+def predictor_of(
+    run: FinetuneRun,
+    weights: Mapping[str, Tensor],
+    device: str | torch.device | None = None,
+    flips: str | None = None,
+) -> Predictor:
+    """A run's predictor with weights that are at hand, such as those of a step on the way.
+
+    Args:
+        run: its record.
+        weights: of the whole network.
+        device: as torch spells it; the first GPU, or the CPU, where absent.
+        flips: instead of the plan's ``inference.flips``, where given.
+
+    Raises:
+        RunError: if the flips spoil its results.
+        WeightsError: if the weights are not those of the run's network.
+    """
     plan = with_flips(run.plan, run.dataset, flips)
-    return Predictor(plan, plan.dataset(run.dataset).class_count, load_weights(folder.weights), device)
+    return Predictor(plan, plan.dataset(run.dataset).class_count, weights, device)
 
 
 def refuse_untrained(folder: FinetuneFolder, status: str) -> None:

@@ -16,6 +16,8 @@ from mixcl_auto.records.score import OrganScore
 
 COLUMNS = tuple(OrganScore.model_fields)
 
+_EVALUATE = "score the run again with `mixcl_auto evaluate`"
+
 
 def write_scores(path: Path, scores: Sequence[OrganScore]) -> None:
     """Write scores at full precision; an undefined figure is an empty cell."""
@@ -26,13 +28,16 @@ def write_scores(path: Path, scores: Sequence[OrganScore]) -> None:
     write_text(path, table.getvalue())
 
 
-def read_scores(path: Path) -> list[OrganScore]:
+def read_scores(path: Path, *, remedy: str = _EVALUATE) -> list[OrganScore]:
     """Read scores back, exactly as written.
+
+    Args:
+        path: of the table.
+        remedy: what the user should do if it can't be read.
 
     Raises:
         DataError: if the file is missing or malformed; names the row.
     """
-    remedy = "score the run again with `mixcl_auto evaluate`"
     header, *rows = _rows(path, remedy)
     if tuple(header) != COLUMNS:
         raise DataError(

@@ -1,5 +1,6 @@
 """The one place that spells a path of the workspace."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,6 +116,16 @@ class FinetuneFolder(RunFolder):
     def scores(self) -> Path:
         """One row per held-out case and organ; its presence means that the run is finished."""
         return self.path / "scores.csv"
+
+    def scores_at(self, step: int) -> Path:
+        """The same of the weights after a step on the way, where the plan asks for it."""
+        return self.path / f"scores_at_{step}.csv"
+
+    def scores_on_the_way(self) -> dict[int, Path]:
+        """The tables of all steps on the way that were scored, ascending."""
+        found = {path.stem.removeprefix("scores_at_"): path for path in self.path.glob("scores_at_*.csv")}
+        steps = sorted(int(step) for step in found if re.fullmatch("[1-9][0-9]{0,17}", step))
+        return {step: found[str(step)] for step in steps}
 
 
 @dataclass(frozen=True)
@@ -232,6 +243,14 @@ class Workspace:
         return [
             PretrainFolder(run.parent) for run in sorted(self.plan_results(plan).glob("pretrain/*/run.json"))
         ]
+
+    def probe(self, plan: str, dataset: str, fold: int, init: str) -> Path:
+        """What a linear probe found in an encoder."""
+        return self.plan_results(plan) / "probe" / dataset / f"fold_{fold}" / f"{init}.json"
+
+    def probes(self, plan: str) -> list[Path]:
+        """All results of probes under a plan, sorted by path."""
+        return sorted(self.plan_results(plan).glob("probe/*/fold_*/*.json"))
 
     def report(self, plan: str) -> ReportFolder:
         """The report on a plan."""

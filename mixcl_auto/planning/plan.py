@@ -206,7 +206,8 @@ def _settle_trainer(draft: Draft, section: str, machine: Machine) -> None:
     draft.keep(f"{section}.iterations", "optimiser steps")
     draft.keep(f"{section}.epochs", "passes over the cases")
     draft.keep(f"{section}.learning_rate", "cosine schedule from this rate")
-    draft.keep(f"{section}.foreground_fraction", "share of patches centred on a labelled voxel")
+    draft.keep(f"{section}.foreground_fraction", "share of patches drawn for a labelled voxel")
+    draft.keep(f"{section}.foreground_placement", "where in such a patch that voxel is")
 
 
 def _settle_memory(draft: Draft, memory: StepMemory | None) -> None:

@@ -1,13 +1,14 @@
 """One pre-training step's loss: three views through the network, Eq. 2 in float32, and the row of the log."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from mixcl_auto.distributed.ranks import ALONE, Ranks
 from mixcl_auto.losses.mixcl import MixCLSettings, MixCLTargets, MixCLTerms, mixcl_loss
-from mixcl_auto.networks.mixcl import MixCLNetwork, MixCLOutput
+from mixcl_auto.networks.mixcl import Embedding, MixCLNetwork, MixCLOutput
+from mixcl_auto.pretraining.collapse_indicators import collapse_indicators
 from mixcl_auto.pretraining.gradient_shares import gradient_shares
 from mixcl_auto.records.plan import PretrainPlan
 from mixcl_auto.training.curves import Panel
@@ -29,6 +30,16 @@ PANELS = (
     Panel(
         "Share of the encoder's gradient norm",
         ("gradient_share_identity", "gradient_share_label", "gradient_share_reconstruction"),
+        is_share=True,
+    ),
+    Panel(
+        "Effective rank of the embeddings, share of channels, log scale",
+        tuple(f"effective_rank_level_{level}" for level in range(5)),
+        is_log=True,
+    ),
+    Panel(
+        "Spread of the embeddings' channels",
+        tuple(f"channel_spread_level_{level}" for level in range(5)),
         is_share=True,
     ),
 )
@@ -84,7 +95,10 @@ class MixCLObjective:
         self._encoder = list(network.backbone.encoder_parameters())
 
     def __call__(self, batch: Batch, *, measure_gradients: bool) -> tuple[Tensor, dict[str, Value]]:
-        """Eq. 2 of a batch, and its row of the log."""
+        """Eq. 2 of a batch, and its row of the log.
+
+        ``measure_gradients`` also fills the columns of the embeddings' rank and spread.
+        """
         tensors = batch.tensors
         with autocast(self._device, self._precision):
             output: MixCLOutput = self._parallel(
@@ -93,8 +107,8 @@ class MixCLObjective:
         terms = mixcl_loss(
             **output._asdict(), targets=self._targets(batch), settings=self.settings, ranks=self._ranks
         )
-        shares = self._shares(terms) if measure_gradients else {}
-        return terms.total, self._row(terms, shares, len(tensors["view_1"]) * self._ranks.count)
+        row = self._row(terms, len(tensors["view_1"]) * self._ranks.count)
+        return terms.total, row | self._measured(terms, output.embeddings_1, is_due=measure_gradients)
 
     def _targets(self, batch: Batch) -> MixCLTargets:
         tensors = batch.tensors
@@ -123,8 +137,8 @@ class MixCLObjective:
         present = {name: self._scale(term) for name, (is_on, term) in weighted.items() if is_on}
         return gradient_shares(present, self._encoder, self._ranks)
 
-    def _row(self, terms: MixCLTerms, shares: dict[str, Tensor], samples: int) -> dict[str, Value]:
-        """All columns, empty for terms that are off and for shares that were not measured."""
+    def _row(self, terms: MixCLTerms, samples: int) -> dict[str, Value]:
+        """The columns of every step, empty for terms that are off."""
         settings = self.settings
         levels = range(len(self.network.backbone.levels))
         per_level, diagonals = terms.identity_per_level, terms.identity_diagonal_per_level
@@ -138,6 +152,17 @@ class MixCLObjective:
         row["label_chance"] = terms.label_chance if settings.label else None
         row["label_skipped"] = 1 - terms.label_samples / samples if settings.label else None
         row["reconstruction"] = terms.reconstruction if settings.reconstruction else None
-        for name in ("identity", "label", "reconstruction"):
-            row[f"gradient_share_{name}"] = shares.get(name)
+        return row
+
+    def _measured(
+        self, terms: MixCLTerms, embeddings_1: Sequence[Embedding | None], *, is_due: bool
+    ) -> dict[str, Value]:
+        """The columns that are measured now and then, empty on the other steps and for what is off."""
+        shares = self._shares(terms) if is_due else {}
+        rank_shares, spreads = collapse_indicators(embeddings_1, self._ranks) if is_due else ({}, {})
+        levels = range(len(self.network.backbone.levels))
+        names = ("identity", "label", "reconstruction")
+        row: dict[str, Value] = {f"gradient_share_{name}": shares.get(name) for name in names}
+        row |= {f"effective_rank_level_{n}": rank_shares.get(n) for n in levels}
+        row |= {f"channel_spread_level_{n}": spreads.get(n) for n in levels}
         return row

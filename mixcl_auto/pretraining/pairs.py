@@ -1,6 +1,6 @@
 """Decision 13: pairs of patches P1 and P2 of one dataset, and their views.
 
-P2 comes from P1's own scan or from another of the same dataset. Where it is centred on a label, that is one
+P2 comes from P1's own scan or from another of the same dataset. Where it is drawn for a label, that is one
 which P1's patch has: the left kidney is not matched with the right one.
 """
 
@@ -16,9 +16,10 @@ from mixcl_auto.augmentation.spatial import SpatialSettings, Warp, apply_warp, d
 from mixcl_auto.io.case_cache import CaseReader
 from mixcl_auto.training.patches import (
     Index,
+    Placement,
     centre_of,
     draw_foreground_voxel,
-    lower_around,
+    lower_holding,
     random_lower,
 )
 from mixcl_auto.training.samples import Note, Sample, note_nothing
@@ -45,9 +46,10 @@ class PairSettings:
     Attributes:
         patch_size: voxels.
         window_steps: of the cache's numbers, mapped to [0, 1].
-        foreground_fraction: probability that a patch is centred on a labelled voxel.
+        foreground_fraction: probability that a patch is drawn for a labelled voxel.
+        foreground_placement: where in the patch that voxel is.
         same_image_probability: that P2 comes from P1's scan.
-        match_classes: whether P2 is centred on a class of P1's patch where it can be.
+        match_classes: whether P2 is drawn for a class of P1's patch where it can be.
         label_grid: voxels of the grid on which labels and weights come: of the level whose embeddings the
             label loss compares, or the patch's own.
         with_targets: whether what only MixCL's loss needs comes too: undistorted patches and weights. No
@@ -61,6 +63,7 @@ class PairSettings:
     patch_size: Index
     window_steps: tuple[float, float]
     foreground_fraction: float
+    foreground_placement: Placement
     same_image_probability: float
     match_classes: bool
     label_grid: Index
@@ -167,7 +170,7 @@ class PairSource:
         if voxel is None:
             lower = random_lower(case.shape, size, generator)
         else:
-            lower = lower_around(voxel, case.shape, size)
+            lower = lower_holding(voxel, case.shape, size, settings.foreground_placement, generator)
         centre = centre_of(lower, size)
         warp = draw_warp(size, settings.spatial, generator, spacing_mm=case.record.spacing_mm)
         first, end = region_to_read(warp, centre, case.shape)

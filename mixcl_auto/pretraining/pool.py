@@ -57,6 +57,7 @@ def pair_source(
         patch_size=plan.network.patch_size,
         window_steps=plan.preprocess.window_steps,
         foreground_fraction=section.foreground_fraction,
+        foreground_placement=section.foreground_placement,
         same_image_probability=section.same_image_probability,
         match_classes=section.match_classes,
         label_grid=label_grid,

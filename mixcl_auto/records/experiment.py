@@ -12,6 +12,8 @@ from mixcl_auto.records.plan import MIXCL, SCRATCH, SUPERVISED, Method, Plan, Te
 TableChoice = Literal["all", "1", "2"]
 Unit = tuple[int, int]
 """Fold and seed: two arms are compared where both have the same."""
+Arm = tuple[str, str, float]
+"""Target, init and share of labels."""
 
 
 class RunKey(NamedTuple):
@@ -47,7 +49,10 @@ class Pretraining:
 def planned_runs(
     plan: Plan, fold_counts: Mapping[str, int], table: TableChoice = "all"
 ) -> tuple[RunKey, ...]:
-    """The fine-tunings of the plan's experiment, each once.
+    """The fine-tunings of the plan's experiment, each once, in the order in which they are best run.
+
+    That is one seed and fold after the other, every initialisation and share of labels of it together: what
+    an unfinished experiment has can be compared.
 
     Args:
         plan: with its targets.
@@ -58,20 +63,32 @@ def planned_runs(
     experiment = plan.experiment
     runs: list[RunKey] = []
     for target in (dataset.name for dataset in plan.targets):
-        units = planned_units(plan, fold_counts, target)
+        folds = _folds(plan, fold_counts.get(target))
         if table != "2":
-            runs += _arms(target, experiment.fractions_of(target), experiment.inits, units)
-        if table != "1" and experiment.ablations:
-            inits = (SCRATCH, *experiment.ablations, MIXCL)
-            runs += _arms(target, experiment.ablation_fractions_of(target), inits, units)
-    return tuple(dict.fromkeys(runs))
+            for fraction in experiment.fractions_of(target):
+                runs += _arms(target, fraction, experiment.inits, folds, experiment.seeds_of(fraction))
+        compared = (*experiment.ablations, *experiment.ablation_inits)
+        if table != "1" and compared:
+            for fraction in experiment.ablation_fractions_of(target):
+                inits, seeds = (SCRATCH, *compared, MIXCL), experiment.ablation_seeds_of(fraction)
+                runs += _arms(target, fraction, inits, folds, seeds)
+    return tuple(sorted(dict.fromkeys(runs), key=lambda run: (run.seed, run.fold)))
 
 
-def planned_units(plan: Plan, fold_counts: Mapping[str, int], target: str) -> tuple[Unit, ...]:
-    """The experiment's folds that a target has, with each seed."""
-    count = fold_counts.get(target)
-    folds = sorted(fold for fold in set(plan.experiment.folds) if count is None or fold < count)
-    return tuple((fold, seed) for fold in folds for seed in sorted(set(plan.experiment.seeds)))
+def planned_units(plan: Plan, fold_counts: Mapping[str, int], arm: Arm) -> tuple[Unit, ...]:
+    """The folds and seeds that an arm should have: one that is in no table those of its share of labels.
+
+    Args:
+        plan: with its targets.
+        fold_counts: see ``planned_runs``.
+        arm: target, init and share of labels.
+    """
+    target, _, fraction = arm
+    planned = tuple(run.unit for run in planned_runs(plan, fold_counts) if run[:3] == arm)
+    if planned:
+        return planned
+    folds, seeds = _folds(plan, fold_counts.get(target)), plan.experiment.seeds_of(fraction)
+    return tuple((fold, seed) for seed in sorted(set(seeds)) for fold in folds)
 
 
 def pretrainings_for(plan: Plan, inits: Iterable[str]) -> tuple[Pretraining, ...]:
@@ -100,6 +117,14 @@ def check_experiment(plan: Plan) -> None:
         for name in getattr(plan.experiment, field)
         if name not in targets
     ]
+    every_fraction = {
+        fraction for target in targets for fraction in plan.experiment.every_fraction_of(target)
+    }
+    mistakes += [
+        f"  experiment.fraction_seeds: {fraction:g} is no share of labels of the experiment"
+        for fraction in plan.experiment.fraction_seeds
+        if targets and fraction not in every_fraction
+    ]
     mistakes += [
         f"  experiment.ablations.{name}: with pretrain.without no term is left; leave at least one"
         for name, terms in plan.experiment.ablations.items()
@@ -114,12 +139,17 @@ def check_experiment(plan: Plan) -> None:
         raise PlanError("\n".join(["the plan's experiment can't be run; correct these fields:", *mistakes]))
 
 
+def _folds(plan: Plan, count: int | None) -> list[int]:
+    """The experiment's folds that a target of ``count`` folds has."""
+    return sorted(fold for fold in set(plan.experiment.folds) if count is None or fold < count)
+
+
 def _arms(
-    target: str, fractions: Iterable[float], inits: Iterable[str], units: Iterable[Unit]
+    target: str, fraction: float, inits: Iterable[str], folds: Iterable[int], seeds: Iterable[int]
 ) -> list[RunKey]:
     return [
         RunKey(target, init_name(init), fraction, fold, seed)
-        for fraction in fractions
         for init in inits
-        for fold, seed in units
+        for seed in seeds
+        for fold in folds
     ]

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -127,7 +128,10 @@ class TrainerPlan(Record):
     workers: NonNegative = 1
     """Loader processes; results do not depend on it."""
     foreground_fraction: Probability = 0.5
-    """Share of patches centred on a labelled voxel."""
+    """Share of patches drawn for a labelled voxel."""
+    foreground_placement: Literal["centre", "anywhere"] = "centre"
+    """Where in such a patch that voxel is. From ``centre`` a network with a position embedding also learns
+    that organs are in the centre."""
     compile: bool = False
     """Whether ``torch.compile`` makes the network's passes: a minute or more at the start. ``tiny`` was
     slower for it on a CPU; compare with ``mixcl_auto benchmark --set``."""
@@ -226,6 +230,9 @@ class FinetunePlan(TrainerPlan):
     transferred_rate: PositiveFloat = 1.0
     """What the learning rate of weights that came from a pre-training is multiplied by; the decoder's, and
     all of ``scratch``, learn at the full rate."""
+    score_at: tuple[Positive, ...] = ()
+    """Steps after which the held-out fold is predicted and scored as well; after the last step it always is.
+    The training stays the same to the bit."""
     rotation_probability: Probability = 0.2
     flip_probability: Probability = 0.2
     intensity_probability: Probability = 0.2
@@ -233,6 +240,17 @@ class FinetunePlan(TrainerPlan):
     intensity_shift: NonNegativeFloat = 0.1
     gradient_every: Literal[0] = 0
     """One loss has no shares to measure; another value is refused rather than ignored."""
+
+    @model_validator(mode="after")
+    def _scores_are_on_the_way(self) -> Self:
+        if any(later <= step for step, later in pairwise(self.score_at)):
+            raise ValueError(f"score_at must ascend, each step once, got {list(self.score_at)}")
+        if self.iterations is not None and self.score_at and self.score_at[-1] >= self.iterations:
+            raise ValueError(
+                f"score_at must stay below the {self.iterations} iterations, after which a run is scored in "
+                f"any case, got {list(self.score_at)}"
+            )
+        return self
 
 
 class InferencePlan(Record):
@@ -256,6 +274,8 @@ class ExperimentPlan(Record):
     """Initial weights to compare: ``scratch``, ``scratch-2``, ``mixcl``, ``supervised``, an ablation, a
     pre-training made by hand, or a weights file."""
     seeds: tuple[NonNegative, ...] = (0,)
+    fraction_seeds: dict[Fraction, tuple[NonNegative, ...]] = Field(default_factory=dict)
+    """A share of labels to its seeds, instead of ``seeds``: runs on many labels vary less."""
     target_fractions: dict[PlainName, tuple[Fraction, ...]] = Field(default_factory=dict)
     """A target's name to its fractions, instead of ``fractions``."""
     ablations: dict[str, tuple[Term, ...]] = Field(default={"no_reconstruction": ("reconstruction",)})
@@ -264,6 +284,10 @@ class ExperimentPlan(Record):
     """Shares of labels of Table 2, for ``scratch``, the ablations and ``mixcl``."""
     target_ablation_fractions: dict[PlainName, tuple[Fraction, ...]] = Field(default_factory=dict)
     """A target's name to its fractions in Table 2, instead of ``ablation_fractions``."""
+    ablation_inits: tuple[Init, ...] = ()
+    """Further initial weights in Table 2 alone, such as a pre-training made by hand."""
+    ablation_seeds: tuple[NonNegative, ...] | None = None
+    """Seeds of Table 2; those of the share of labels where absent."""
 
     @model_validator(mode="after")
     def _ablations_can_be_told_apart(self) -> Self:
@@ -281,6 +305,18 @@ class ExperimentPlan(Record):
     def fractions_of(self, target: str) -> tuple[float, ...]:
         """Shares of labels of a target in Table 1."""
         return self.target_fractions.get(target, self.fractions)
+
+    def seeds_of(self, fraction: float) -> tuple[int, ...]:
+        """Seeds at a share of labels."""
+        return self.fraction_seeds.get(fraction, self.seeds)
+
+    def ablation_seeds_of(self, fraction: float) -> tuple[int, ...]:
+        """Seeds at a share of labels in Table 2."""
+        return self.seeds_of(fraction) if self.ablation_seeds is None else self.ablation_seeds
+
+    def every_fraction_of(self, target: str) -> tuple[float, ...]:
+        """Shares of labels of a target in either table."""
+        return (*self.fractions_of(target), *self.ablation_fractions_of(target))
 
     def ablation_fractions_of(self, target: str) -> tuple[float, ...]:
         """Shares of labels of a target in Table 2."""

@@ -145,7 +145,7 @@ class Grid:
 
     def expected_units(self, dataset: str, init: str, fraction: float) -> int:
         """How many runs an arm should have: the experiment's, and those beyond it."""
-        planned = planned_units(self.plan, self.fold_counts, dataset)
+        planned = planned_units(self.plan, self.fold_counts, (dataset, init, fraction))
         return len({*planned, *self.arm(dataset, init, fraction)})
 
 

@@ -34,8 +34,10 @@ _SECTIONS = (
     ("findings", "Findings"),
     ("tables", "Tables"),
     ("labels", "Label efficiency"),
+    ("budget", "Budget"),
     ("organs", "Organs"),
     ("cases", "Held-out cases"),
+    ("encoders", "Encoders"),
     ("training", "Training"),
     ("plan", "Data and plan"),
 )
@@ -71,11 +73,14 @@ class Tables:
     headlines: Sequence[Table]
     differences: Table
     organs: Sequence[Table]
+    budget: Table | None = None
+    probes: Table | None = None
 
     @property
     def every(self) -> tuple[Table, ...]:
-        """All of them."""
-        return (*self.headlines, self.differences, *self.organs)
+        """All that there are."""
+        at_times = (table for table in (self.budget, self.probes) if table is not None)
+        return (*self.headlines, self.differences, *self.organs, *at_times)
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ class Pictures:
 
     findings: Sequence[Picture] = ()
     label_efficiency: Sequence[Picture] = ()
+    budget: Sequence[Picture] = ()
     organs: Sequence[Picture] = ()
     cases: CasePictures = field(default_factory=CasePictures)
     training: Sequence[Picture] = ()
@@ -92,7 +98,10 @@ class Pictures:
     def every(self) -> tuple[Picture, ...]:
         """All of them."""
         cases = (*self.cases.ranked, *self.cases.worst)
-        return (*self.findings, *self.label_efficiency, *self.organs, *cases, *self.training)
+        return (
+            *(*self.findings, *self.label_efficiency, *self.budget),
+            *(*self.organs, *cases, *self.training),
+        )
 
 
 @dataclass(frozen=True)
@@ -115,12 +124,15 @@ class Page:
     differences: Table
     headline_tables: Sequence[Table]
     label_efficiency: Sequence[InlinePicture]
+    budget_figures: Sequence[InlinePicture]
+    budget: Table | None
     organ_figures: Sequence[InlinePicture]
     organ_tables: Sequence[Table]
     viewed_cases: Sequence[dict[str, Any]]
     ranked_cases: Sequence[InlinePicture]
     worst_cases: Sequence[InlinePicture]
     case_notes: Sequence[str]
+    probes: Table | None
     training: Sequence[InlinePicture]
     datasets: Table
     fingerprints: Table
@@ -157,12 +169,15 @@ def build_page(
         differences=tables.differences,
         headline_tables=tables.headlines,
         label_efficiency=_inline(pictures.label_efficiency),
+        budget_figures=_inline(pictures.budget),
+        budget=tables.budget,
         organ_figures=_inline(pictures.organs),
         organ_tables=tables.organs,
         viewed_cases=[case.to_json_values() for case in cases.viewed],
         ranked_cases=_inline(cases.ranked),
         worst_cases=_inline(cases.worst),
         case_notes=cases.notes,
+        probes=tables.probes,
         training=_inline(pictures.training),
         datasets=dataset_table(plan),
         fingerprints=fingerprint_table(fingerprints),

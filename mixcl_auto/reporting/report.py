@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +16,8 @@ from mixcl_auto.io.workspace import ReportFolder, Workspace
 from mixcl_auto.records.fingerprint import DatasetFingerprint
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.records.score import OrganScore
+from mixcl_auto.reporting.budget import Budget, budget_table, collect_budget
+from mixcl_auto.reporting.budget_figure import draw_budget
 from mixcl_auto.reporting.detail_tables import arm_table, difference_table, organ_table
 from mixcl_auto.reporting.difference_figures import draw_findings, draw_organ_differences
 from mixcl_auto.reporting.findings import findings_markdown
@@ -25,18 +28,27 @@ from mixcl_auto.reporting.organ_difference_table import organ_difference_table
 from mixcl_auto.reporting.overlays import CasePictures, Picture, draw_target_cases
 from mixcl_auto.reporting.overview import shortfall
 from mixcl_auto.reporting.page import Pictures, Tables, build_page, picture_of, render_page
+from mixcl_auto.reporting.probe_table import probe_table
 from mixcl_auto.reporting.table_formats import write_table
 from mixcl_auto.reporting.tables import table_1, table_2
 from mixcl_auto.reporting.training_curves import draw_finetuning, draw_pretraining
 
 _FIGURES = (
     *("case_*_*.png", "worst_*_*.png", "findings_*.svg", "organs_*.svg", "label_efficiency_*.svg"),
-    *("pretraining_*.svg", "finetuning_*.svg"),
+    *("pretraining_*.svg", "finetuning_*.svg", "budget_*.svg"),
 )
+_TABLES_AT_TIMES = ("budget", "probes")
+_SUFFIXES = ("md", "csv", "tex")
 _CUT = "Intervals of few runs are wide and may be cut at the frame."
 _LABEL_EFFICIENCY = (
     "large symbols are means over runs with their 95 % intervals, small ones single runs (fold and seed). "
     "Two intervals that overlap say little about the difference, whose runs are paired: see the findings."
+)
+
+
+_BUDGET = (
+    "the same runs after fewer steps, mean over runs with its 95 % interval; the rate falls until the end, "
+    "so a step on the way is no run of that budget."
 )
 
 
@@ -73,7 +85,8 @@ def _write(
     """Write all files; those of an earlier report are replaced one by one."""
     remove_partials(folder.path)
     grid = collect_grid(workspace, plan, plan_name)
-    verdicts = headline(grid)
+    verdicts, budget = headline(grid), collect_budget(grid)
+    grid = replace(grid, problems=(*grid.problems, *budget.problems))
     tables = Tables(
         headlines=(
             table_1(grid, with_paper=with_paper),
@@ -82,8 +95,10 @@ def _write(
         ),
         differences=difference_table(grid),
         organs=(organ_difference_table(grid), organ_table(grid)),
+        budget=budget_table(budget),
+        probes=probe_table(workspace, plan, plan_name),
     )
-    pictures = draw_pictures(workspace, grid, verdicts, folder)
+    pictures = draw_pictures(workspace, grid, verdicts, folder, budget)
     page = build_page(
         grid,
         plan_name,
@@ -97,7 +112,7 @@ def _write(
     write_text(folder.findings, findings_markdown(verdicts, shortfall(grid)))
     write_text(folder.scores, all_scores(grid))
     write_text(folder.page, render_page(page))
-    _remove_stale(folder, {picture.path for picture in pictures.every})
+    _remove_stale(folder, {picture.path for picture in pictures.every}, {t.name for t in tables.every})
 
 
 def all_scores(grid: Grid) -> str:
@@ -111,12 +126,13 @@ def all_scores(grid: Grid) -> str:
 
 
 def draw_pictures(
-    workspace: Workspace, grid: Grid, verdicts: Sequence[Verdict], folder: ReportFolder
+    workspace: Workspace, grid: Grid, verdicts: Sequence[Verdict], folder: ReportFolder, budget: Budget
 ) -> Pictures:
     """Draw everything that the files at hand allow."""
     findings: list[Picture] = []
     label_efficiency: list[Picture] = []
     organs: list[Picture] = []
+    budgets: list[Picture] = []
     training: list[Picture] = []
     cases = CasePictures()
     for started in grid.pretrainings:
@@ -128,16 +144,21 @@ def draw_pictures(
         findings += picture_of(drawn, f"{target}: mean difference and its 95 % interval over runs. {_CUT}")
         drawn = draw_label_efficiency(grid, target, folder.figure(f"label_efficiency_{target}.svg"))
         label_efficiency += picture_of(drawn, f"{target}: {_LABEL_EFFICIENCY}")
+        drawn = draw_budget(budget, target, folder.figure(f"budget_{target}.svg"))
+        budgets += picture_of(drawn, f"{target}: {_BUDGET}")
         drawn = draw_organ_differences(grid, target, folder.figure(f"organs_{target}.svg"))
         organs += picture_of(drawn, f"{target}: each arm minus scratch, 95 % intervals over runs. {_CUT}")
         draw_target_cases(workspace, grid, target, folder, cases)
         drawn = draw_finetuning(grid, target, folder.figure(f"finetuning_{target}.svg"))
         training += picture_of(drawn, f"Fine-tuning on {target}: running mean of the loss, a line per run.")
-    return Pictures(findings, label_efficiency, organs, cases, training)
+    return Pictures(findings, label_efficiency, budgets, organs, cases, training)
 
 
-def _remove_stale(folder: ReportFolder, drawn: set[Path]) -> None:
-    """Remove the figures of an earlier report that this one did not draw; other files stay."""
+def _remove_stale(folder: ReportFolder, drawn: set[Path], tables: set[str]) -> None:
+    """Remove figures and tables of an earlier report that this one does not have; other files stay."""
+    for name in set(_TABLES_AT_TIMES) - tables:
+        for suffix in _SUFFIXES:
+            folder.table(name, suffix).unlink(missing_ok=True)
     for pattern in _FIGURES:
         for path in folder.figures.glob(pattern):
             if path not in drawn:

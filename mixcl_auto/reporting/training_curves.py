@@ -27,18 +27,32 @@ _MOST_WITH_STEPS = 3
 
 @dataclass(frozen=True)
 class LogPanel:
-    """One diagram: the log's columns in it, each with its name in the legend."""
+    """One diagram: the log's columns in it, each with its name in the legend.
+
+    Attributes:
+        title: above it.
+        series: names in the legend, by column.
+        is_log: whether the scale is logarithmic.
+        is_share: whether the scale ends at 0 and 1, whatever part of it the values fill.
+    """
 
     title: str
     series: Mapping[str, str]
     is_log: bool = False
+    is_share: bool = False
 
 
-_LEVELS = {f"identity_level_{level}": f"level {level}" for level in range(5)}
+def _levels(quantity: str) -> dict[str, str]:
+    return {f"{quantity}_level_{level}": f"level {level}" for level in range(5)}
+
 
 PRETRAINING_PANELS: tuple[LogPanel, ...] = (
     LogPanel("The whole loss (Eq. 2), log scale", {"total": "total"}, is_log=True),
-    LogPanel("Identity consistency (Eq. 4), log scale", {"identity": "all levels", **_LEVELS}, is_log=True),
+    LogPanel(
+        "Identity consistency (Eq. 4), log scale",
+        {"identity": "all levels", **_levels("identity")},
+        is_log=True,
+    ),
     LogPanel(
         "Label consistency (Eq. 6) and chance",
         {"label": "label loss", "label_chance": "chance: all embeddings equal"},
@@ -52,6 +66,8 @@ PRETRAINING_PANELS: tuple[LogPanel, ...] = (
             "gradient_share_reconstruction": "reconstruction",
         },
     ),
+    LogPanel("Effective rank over channels, log scale", _levels("effective_rank"), is_log=True),
+    LogPanel("Spread of the embeddings' channels", _levels("channel_spread"), is_share=True),
     LogPanel("Samples skipped by the label term", {"label_skipped": "share without a pair"}),
     LogPanel(
         "Segmentation of the pool, a head per dataset",
@@ -79,6 +95,8 @@ def draw_pretraining(log: Path, path: Path) -> Path | None:
                 _draw_series(axis, (columns["step"], columns[name]), label, colour, dashed, raw=faint)
         if panel.is_log:
             _scale_by_logarithm(axis)
+        if panel.is_share:
+            axis.set_ylim(-0.03, 1.03)
         dress(axis, panel.title, "step", "")
         axis.legend(frameon=False, fontsize=8)
     for axis in axes[len(panels) :]:

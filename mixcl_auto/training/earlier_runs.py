@@ -12,7 +12,7 @@ from mixcl_auto.records.record import Record
 
 AnyRun = TypeVar("AnyRun", bound=Record)
 
-WITHOUT_EFFECT = frozenset({"workers", "checkpoint_every"})
+WITHOUT_EFFECT = frozenset({"workers", "checkpoint_every", "score_at"})
 """Fields of a trainer's section that change no result, so that a resumed run may have others."""
 
 

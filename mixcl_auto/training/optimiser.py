@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-
 _RATE_FACTOR = "rate_factor"
 """Key of a parameter group: what its rate is multiplied by."""
 

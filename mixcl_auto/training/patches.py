@@ -4,7 +4,7 @@ A patch of ``size`` voxels whose first voxel is ``lower`` has the centre ``lower
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mixcl_auto.augmentation.cropping import crop_padded
 
 Index = tuple[int, int, int]
+Placement = Literal["centre", "anywhere"]
 
 
 class RegionReader(Protocol):
@@ -49,6 +50,29 @@ def lower_around(voxel: Sequence[int], shape: Index, size: Index) -> Index:
         for v, side, (first, last) in zip(voxel, size, bounds, strict=True)
     )
     return x, y, z
+
+
+def lower_holding(
+    voxel: Sequence[int], shape: Index, size: Index, placement: Placement, generator: np.random.Generator
+) -> Index:
+    """The first voxel of a patch that is drawn for the sake of ``voxel``.
+
+    A network with a position embedding can learn from patches centred on organs that organs are in the
+    centre, which helps it in no sliding window.
+
+    Args:
+        voxel: of the scan.
+        shape: voxels of the scan.
+        size: voxels of the patch.
+        placement: ``centre``, see ``lower_around``; or ``anywhere``: the voxel is at any place of the patch
+            with equal probability, before the patch is moved into the scan.
+        generator: of the sample; ``centre`` draws nothing.
+    """
+    if placement == "centre":
+        return lower_around(voxel, shape, size)
+    places = generator.integers(size)
+    centre = [int(v) - int(at) + side // 2 for v, at, side in zip(voxel, places, size, strict=True)]
+    return lower_around(centre, shape, size)
 
 
 def draw_foreground_voxel(

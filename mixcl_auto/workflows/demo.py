@@ -133,7 +133,7 @@ def measure_steps(workspace: Workspace, plan: Plan) -> StepSeconds:
         fold=FOLD,
         fraction=FRACTIONS[0],
         init="scratch",
-        stop_after=TRIAL_STEPS,
+        stop_at=TRIAL_STEPS,
     )
     seconds = StepSeconds(last_seconds(first.timing), last_seconds(second.timing))
     shutil.rmtree(workspace.plan_results(TRIAL))

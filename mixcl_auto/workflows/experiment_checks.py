@@ -59,6 +59,11 @@ def check_gpus(plan: Plan, gpus_per_run: float | None) -> None:
                 f"--gpus-per-run {gpus_per_run:g}: {section}.batch_size is {size}, which so many GPUs can't "
                 "share evenly; give a divisor of it, or plan another batch"
             )
+    if plan.finetune.score_at:
+        raise RunError(
+            f"--gpus-per-run {gpus_per_run:g}: finetune.score_at needs runs of one process; empty it, or "
+            "give each run one GPU"
+        )
 
 
 def check_device(device: str | None) -> None:

@@ -166,7 +166,8 @@ def given_inits(plan: Plan) -> dict[str, str]:
 
 def every_init(plan: Plan) -> tuple[str, ...]:
     """The inits of both tables, each once, as the plan gives them."""
-    every = (SCRATCH, MIXCL, *plan.experiment.ablations, *plan.experiment.inits)
+    experiment = plan.experiment
+    every = (SCRATCH, MIXCL, *experiment.ablations, *experiment.ablation_inits, *experiment.inits)
     return tuple(dict.fromkeys(every))
 
 

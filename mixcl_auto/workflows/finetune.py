@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mixcl_auto.distributed.launch import read_launch
 from mixcl_auto.evaluation.score import score_run
 from mixcl_auto.evaluation.summary import summarise_run
 from mixcl_auto.finetuning.finetune import finetune as train
@@ -18,6 +19,7 @@ from mixcl_auto.records.score import OrganScore
 from mixcl_auto.training.event_file import check_tensorboard, recording_events
 from mixcl_auto.workflows.data_parallel import group_lock, training_ranks
 from mixcl_auto.workflows.inputs import Folder, Project, choose_target, open_project, refuse_idle_edits
+from mixcl_auto.workflows.scores_on_the_way import refuse_in_parallel, train_and_score_on_the_way
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def finetune(
 ) -> FinetuneSummary:
     """Fine-tune, predict the held-out cases, score them; resumes a stopped run, leaves a finished one.
 
-    Under ``torchrun`` the processes train together, each on its part of every batch.
+    After the steps of ``finetune.score_at`` the training pauses, and the held-out cases are scored too. Under
+    ``torchrun`` the processes train together, each on its part of every batch.
 
     Args:
         workspace: the folder of the project.
@@ -78,7 +81,8 @@ def finetune(
     Raises:
         PlanError: if the plan, an edit, the dataset, the fold or the fraction can't be used.
         RunError: if there is no such pre-training, no cache, the folder holds a run of another plan,
-            another process works on it, or TensorBoard is wanted and not installed.
+            another process works on it, TensorBoard is wanted and not installed, or several processes are to
+            score on the way.
         WeightsError: if the weights do not fit the network.
     """
     edits = list(edits)
@@ -87,7 +91,8 @@ def finetune(
     refuse_idle_edits(edits, "finetune", ("preprocess", "network", "finetune", "inference"))
     project = open_project(workspace, plan, edits)
     target = choose_target(project.plan, dataset).name
-    folder = _find_folder(project, target, fold, fraction, str(init))
+    folder, training_cases = _find_folder(project, target, fold, fraction, str(init))
+    refuse_in_parallel(project.plan.finetune, read_launch().count)
     with_flips(project.plan, target, None)  # what prediction would refuse is refused before training
     with group_lock(folder, patience_s):
         with (
@@ -96,17 +101,30 @@ def finetune(
                 progress if ranks.is_first else None, folder, wanted=tensorboard and ranks.is_first
             ) as listener,
         ):
-            train(
+
+            def go_on(stop_at: int | None) -> FinetuneFolder:
+                return train(
+                    project.workspace,
+                    project.plan,
+                    project.plan_name,
+                    dataset=target,
+                    fold=fold,
+                    fraction=fraction,
+                    init=str(init),
+                    device=chosen,
+                    progress=listener,
+                    stop_at=stop_at,
+                    ranks=ranks,
+                )
+
+            train_and_score_on_the_way(
+                go_on,
                 project.workspace,
-                project.plan,
-                project.plan_name,
-                dataset=target,
-                fold=fold,
-                fraction=fraction,
-                init=str(init),
+                folder,
+                project.plan.finetune,
+                training_cases=training_cases,
                 device=chosen,
-                progress=listener,
-                ranks=ranks,
+                progress=progress,
             )
         if not ranks.is_first:
             return FinetuneSummary(folder, ())
@@ -116,10 +134,16 @@ def finetune(
     return FinetuneSummary(folder, tuple(read_scores(folder.scores)))
 
 
-def _find_folder(project: Project, dataset: str, fold: int, fraction: float, init: str) -> FinetuneFolder:
-    """The run's folder; what was mistyped is refused before the folder is made for its lock."""
-    read_split(project.workspace, project.plan.dataset(dataset)).training_cases(fold, fraction)
+def _find_folder(
+    project: Project, dataset: str, fold: int, fraction: float, init: str
+) -> tuple[FinetuneFolder, int]:
+    """The run's folder, and how many cases it trains on.
+
+    What was mistyped is refused before the folder is made for its lock.
+    """
+    training = read_split(project.workspace, project.plan.dataset(dataset)).training_cases(fold, fraction)
     name = find_init(project.workspace, project.plan_name, init).name
-    return project.workspace.finetune(
+    folder = project.workspace.finetune(
         project.plan_name, dataset, name, fraction, fold, project.plan.finetune.seed
     )
+    return folder, len(training)

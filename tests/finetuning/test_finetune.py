@@ -89,7 +89,7 @@ def test_result_does_not_depend_on_workers(cached: Cached, scratch: FinetuneFold
 def test_stopped_and_resumed_run_equals_the_uninterrupted_one(
     cached: Cached, scratch: FinetuneFolder
 ) -> None:
-    folder = run(cached, stop_after=2)
+    folder = run(cached, stop_at=2)
     assert read_finetune_run(folder).status == "running"
     assert not folder.weights.exists()
     assert_same_result(scratch, run(cached))
@@ -176,7 +176,7 @@ def test_held_out_case_without_cache_is_noticed_before_training(cached: Cached) 
 
 def test_run_of_another_plan_is_refused_with_the_differing_fields(cached: Cached) -> None:
     workspace, plan = cached
-    run(cached, stop_after=1)
+    run(cached, stop_at=1)
     other = edited(plan, "finetune", learning_rate=0.5)
     with pytest.raises(RunError, match=r"finetune\.learning_rate: 0\.001 and 0\.5"):
         run((workspace, other))
@@ -193,7 +193,7 @@ def test_other_weights_under_the_same_name_are_refused(cached: Cached, tmp_path:
     file = tmp_path / "lab.pt"
     torch.save(network.encoder_state_dict(), file)
     short = (workspace, edited(plan, "finetune", iterations=2))
-    run(short, init=str(file), stop_after=1)
+    run(short, init=str(file), stop_at=1)
     torch.save(build_network(plan.network, out_channels=1).encoder_state_dict(), file)
     with pytest.raises(RunError, match="started from other weights of the name 'lab'"):
         run(short, init=str(file))

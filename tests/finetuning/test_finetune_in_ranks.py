@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 SETTINGS = {"dataset": TARGET, "fold": 0, "fraction": 0.5, "init": "scratch", "device": "cpu"}
 
 
-def train_in_a_rank(workspace: Workspace, plan: Plan, name: str, stop_after: int | None) -> list[str]:
+def train_in_a_rank(workspace: Workspace, plan: Plan, name: str, stop_at: int | None) -> list[str]:
     """Train, and list what this process wrote or moved under the workspace."""
     written: list[str] = []
 
@@ -35,7 +35,7 @@ def train_in_a_rank(workspace: Workspace, plan: Plan, name: str, stop_after: int
 
     sys.addaudithook(note)
     with open_ranks(read_launch(), CPU) as ranks:
-        finetune(workspace, plan, name, **SETTINGS, ranks=ranks, stop_after=stop_after)
+        finetune(workspace, plan, name, **SETTINGS, ranks=ranks, stop_at=stop_at)
     return written
 
 

@@ -101,6 +101,7 @@ def test_a_fine_tuning_patch_on_a_single_voxel_shows_it_however_it_is_turned(
         patch_size=size,
         window_steps=WINDOW,
         foreground_fraction=1.0,
+        foreground_placement="centre",
         orientation=OrientationSettings(rotation_probability=1.0, flip_probability=0.5),
         intensity=FinetuneSettings(probability=1.0),
     )
@@ -118,6 +119,7 @@ def pairs_of(
         patch_size=size,
         window_steps=WINDOW,
         foreground_fraction=1.0,
+        foreground_placement="centre",
         same_image_probability=0.5,
         match_classes=True,
         label_grid=size,

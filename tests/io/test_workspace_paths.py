@@ -24,6 +24,19 @@ def test_paths_are_those_of_the_documentation():
     assert WORKSPACE.report("plan").table("table1", "md") == Path("w/results/plan/report/table1.md")
 
 
+def test_scores_on_the_way_are_found_by_their_step(tmp_path):
+    run = Workspace(tmp_path).finetune("plan", "Spleen", "mixcl", 0.05, 2, 1)
+    assert run.scores_on_the_way() == {}
+    run.path.mkdir(parents=True)
+    for name in ("scores.csv", "scores_at_.csv", "scores_at_x.csv", "scores_at_02.csv", "scores_at_0.csv"):
+        (run.path / name).touch()
+    for step in (1000, 200):
+        run.scores_at(step).touch()
+    assert list(run.scores_on_the_way().items()) == [
+        (s, run.path / f"scores_at_{s}.csv") for s in (200, 1000)
+    ]
+
+
 def test_started_runs_are_found(tmp_path):
     workspace = Workspace(tmp_path)
     runs = [workspace.finetune("p", "D", "scratch", fraction, 0, 0) for fraction in (0.05, 1.0)]

@@ -76,6 +76,41 @@ def test_log_has_every_term_and_shares_that_add_up(finished: Finished) -> None:
         assert sum(float(row[name]) for name in names) == pytest.approx(1, abs=1e-5)
 
 
+INDICATORS = ("effective_rank", "channel_spread")
+
+
+def test_log_has_the_rank_and_spread_of_every_level_where_gradients_are_measured(finished: Finished) -> None:
+    for number, row in enumerate(read_log(finished[2])):
+        cells = [row[f"{name}_level_{level}"] for name in INDICATORS for level in range(5)]
+        assert all(cell != "" for cell in cells) if number % 2 == 0 else cells == [""] * 10
+        assert all(0 < float(cell) <= 1 for cell in cells if cell)
+
+
+def test_measuring_changes_no_result(finished: Finished) -> None:
+    workspace, plan, folder = finished
+    never = edited(plan, "pretrain", gradient_every=0)
+    other = pretrain(workspace, never, "plan", name="unmeasured", device="cpu")
+    assert load_weights(other.encoder).keys() == load_weights(folder.encoder).keys()
+    pairs = zip(load_weights(other.encoder).values(), load_weights(folder.encoder).values(), strict=True)
+    assert all(torch.equal(one, two) for one, two in pairs)
+    assert all(row["effective_rank_level_0"] == "" for row in read_log(other))
+
+
+def test_unfinished_run_whose_log_lacks_the_columns_is_refused_and_kept(shared_cache: Cached) -> None:
+    """As a run that an earlier version began."""
+    workspace, plan = shared_cache
+    folder = pretrain(workspace, plan, "plan", name="earlier", device="cpu", stop_after=3)
+    rows = read_log(folder)
+    kept = [name for name in rows[0] if not name.startswith(INDICATORS)]
+    lines = [",".join(row[name] for name in kept) for row in rows]
+    folder.log.write_text("\n".join([",".join(kept), *lines]) + "\n")
+    before = folder.log.read_bytes()
+    with pytest.raises(RunError, match=r"started by another version: start it again under another name"):
+        pretrain(workspace, plan, "plan", name="earlier", device="cpu")
+    assert folder.log.read_bytes() == before
+    assert read_pretrain_run(folder).status == "running"
+
+
 def test_encoder_file_holds_the_trained_encoder_and_says_what_it_is(finished: Finished) -> None:
     _, plan, folder = finished
     weights = load_weights(folder.encoder)
@@ -174,6 +209,8 @@ def test_term_left_out_has_empty_columns_and_no_gradient_share(shared_cache: Cac
     (row,) = read_log(folder)
     assert row[term] == ""
     assert row[f"gradient_share_{term}"] == ""
+    embedded = {"identity": "1"}.get(term, "01234")  # the label term embeds its own level alone
+    assert [n for n in "01234" if row[f"effective_rank_level_{n}"]] == list(embedded)
     others = {"identity", "label", "reconstruction"} - {term}
     assert float(row["total"]) == pytest.approx(sum(float(row[name]) for name in others), rel=1e-5)
     assert sum(float(row[f"gradient_share_{name}"]) for name in others) == pytest.approx(1, abs=1e-5)

@@ -1,3 +1,5 @@
+from collections import Counter
+
 import pytest
 from pydantic import ValidationError
 
@@ -7,6 +9,7 @@ from mixcl_auto.records.experiment import (
     RunKey,
     check_experiment,
     planned_runs,
+    planned_units,
     pretrainings_for,
 )
 from mixcl_auto.records.plan import DatasetPlan, ExperimentPlan, Plan, PretrainPlan
@@ -63,10 +66,53 @@ def test_folds_that_a_target_does_not_have_are_not_run_and_every_seed_is() -> No
     plan = make_plan("T", fractions=(1.0,), inits=("scratch",), seeds=(0, 7))
     assert [(run.fold, run.seed) for run in planned_runs(plan, {"T": 2}, "1")] == [
         (0, 0),
-        (0, 7),
         (1, 0),
+        (0, 7),
         (1, 7),
     ]
+
+
+def test_all_runs_of_a_seed_and_fold_come_together() -> None:
+    plan = make_plan("T", "U", fractions=(0.5, 1.0), folds=(0, 1), seeds=(0, 1), ablations={})
+    units = [run.unit for run in planned_runs(plan, {})]
+    assert units == sorted(units, key=lambda unit: (unit[1], unit[0]))
+
+
+def test_a_share_of_labels_and_table_2_can_have_seeds_of_their_own() -> None:
+    plan = make_plan(
+        "T",
+        fractions=(0.1, 1.0),
+        folds=(0,),
+        seeds=(0, 1, 2),
+        fraction_seeds={1.0: (0,)},
+        ablations={"a": ("label",)},
+        ablation_inits=("by_hand",),
+        ablation_fractions=(0.1,),
+        ablation_seeds=(0,),
+    )
+    arms = Counter((run.init, run.fraction) for run in planned_runs(plan, {}))
+    assert arms == {
+        ("scratch", 0.1): 3,
+        ("mixcl", 0.1): 3,
+        ("scratch", 1.0): 1,
+        ("mixcl", 1.0): 1,
+        ("a", 0.1): 1,
+        ("by_hand", 0.1): 1,
+    }
+    assert planned_units(plan, {}, ("T", "a", 0.1)) == ((0, 0),)
+    assert planned_units(plan, {}, ("T", "mixcl", 0.1)) == ((0, 0), (0, 1), (0, 2))
+    assert planned_units(plan, {}, ("T", "run by hand", 1.0)) == ((0, 0),)
+
+
+def test_seeds_of_a_share_of_labels_that_is_not_run_are_refused() -> None:
+    plan = make_plan("T", fractions=(0.1,), fraction_seeds={0.5: (0,)})
+    with pytest.raises(PlanError, match=r"fraction_seeds: 0\.5 is no share of labels"):
+        check_experiment(plan)
+
+
+def test_seeds_by_share_of_labels_survive_json() -> None:
+    experiment = ExperimentPlan(fraction_seeds={0.5: (0,), 1.0: (1, 2)})
+    assert ExperimentPlan.from_json(experiment.to_json(), source="x") == experiment
 
 
 def test_a_weights_file_is_called_by_its_stem() -> None:

@@ -68,6 +68,13 @@ def test_the_hash_is_of_the_content():
         (lambda: PretrainPlan(iterations=None), "either iterations or epochs"),
         (lambda: FinetunePlan(batch_size=0), "greater than 0"),
         (lambda: FinetunePlan(gradient_every=5), "gradient_every\n  Input should be 0"),
+        (lambda: FinetunePlan(score_at=(0, 5)), r"score_at\.0\n  Input should be greater than 0"),
+        (lambda: FinetunePlan(score_at=(5, 5)), r"score_at must ascend, each step once, got \[5, 5\]"),
+        (lambda: FinetunePlan(score_at=(9, 5)), r"score_at must ascend, each step once, got \[9, 5\]"),
+        (
+            lambda: FinetunePlan(iterations=9, score_at=(5, 9)),
+            "must stay below the 9 iterations, after which",
+        ),
         (lambda: PretrainPlan(scale_range=(1.25, 0.85)), r"scale_range must be \(low, high\)"),
         (lambda: PretrainPlan(smoothing_sigma_voxels=(1, 0.5)), r"smoothing_sigma_voxels must be \(low"),
         (lambda: PretrainPlan(gamma_range=(1.5, 0.7)), r"gamma_range must be \(low, high\)"),
@@ -82,6 +89,11 @@ def test_plans_that_contradict_themselves_are_refused(make, message):
 @pytest.mark.parametrize(("cases", "iterations"), [(1, 10), (2, 10), (3, 20), (8, 40)])
 def test_epochs_are_passes_over_the_cases(cases, iterations):
     assert FinetunePlan(iterations=None, epochs=10, batch_size=2).total_iterations(cases) == iterations
+
+
+def test_steps_to_score_may_lie_anywhere_where_epochs_are_counted():
+    assert FinetunePlan(iterations=9, score_at=(1, 8)).score_at == (1, 8)
+    assert FinetunePlan(iterations=None, epochs=1, score_at=(5, 900)).score_at == (5, 900)
 
 
 def test_edits_reach_their_fields():

@@ -69,3 +69,19 @@ def test_the_skip_rate_and_every_level_are_drawn(tmp_path):
         "The whole loss (Eq. 2), log scale",
     ):
         assert f"<!-- {words} -->" in drawn.read_text()
+
+
+def test_ranks_and_spreads_of_the_embeddings_are_drawn_by_level_where_they_were_measured(tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text(
+        "step,effective_rank_level_0,effective_rank_level_4,channel_spread_level_0\n"
+        "1,0.5,0.1,0.9\n2,,,\n3,0.4,0.2,0.8\n"
+    )
+    drawn = draw_pretraining(log, tmp_path / "curves.svg")
+    assert drawn is not None
+    text = drawn.read_text()
+    assert "<!-- Effective rank over channels, log scale -->" in text
+    assert "<!-- Spread of the embeddings' channels -->" in text
+    assert text.count("<!-- level 0 -->") == 2
+    assert text.count("<!-- level 4 -->") == 1
+    assert "<!-- 0.0 -->" in text  # the end of the spread's scale, far below its values

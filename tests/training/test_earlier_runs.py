@@ -6,7 +6,7 @@ from mixcl_auto.errors import RunError
 from mixcl_auto.records.plan import DatasetPlan, Plan
 from mixcl_auto.records.plan_edits import edit_plan
 from mixcl_auto.records.run import PretrainRun
-from mixcl_auto.training.earlier_runs import read_run, refuse_other_plan
+from mixcl_auto.training.earlier_runs import read_run, refuse_other_finetuning, refuse_other_plan
 
 LIVER = DatasetPlan(name="Liver", role="pretrain", labels={"liver": 1}, cases=("a", "b"), fingerprint="x")
 SPLEEN = DatasetPlan(name="Spleen", role="target", labels={"spleen": 1}, cases=("c",), fingerprint="y")
@@ -37,6 +37,9 @@ def test_fields_without_effect_and_other_sections_may_differ() -> None:
         "network.layers=4",
     ]
     refuse(PLAN, edit_plan(PLAN, edits))
+    refuse_other_finetuning(
+        Path("results"), PLAN, edit_plan(PLAN, ["finetune.score_at=[5]", "finetune.workers=7"]), "Spleen"
+    )
 
 
 def test_every_differing_field_is_listed() -> None:

@@ -6,6 +6,7 @@ from mixcl_auto.training.patches import (
     clip_region,
     draw_foreground_voxel,
     lower_around,
+    lower_holding,
     random_lower,
     read_padded,
 )
@@ -85,3 +86,30 @@ def test_padded_reading_equals_slicing_a_padded_scan(lower: tuple[int, int, int]
     patch = read_padded(read, lower, (5, 4, 5), scan.shape, padding=-999)
     assert patch.dtype == np.int16
     np.testing.assert_array_equal(patch, padded[window])
+
+
+def test_a_patch_drawn_for_a_voxel_has_it_in_its_centre_or_anywhere() -> None:
+    voxel, size = (20, 21, 22), (8, 4, 16)
+    generator = np.random.default_rng(0)
+    assert lower_holding(voxel, (40, 40, 40), size, "centre", generator) == (16, 19, 14)
+    lowers = [lower_holding(voxel, (40, 40, 40), size, "anywhere", generator) for _ in range(2000)]
+    places = np.array(voxel) - np.array(lowers)
+    for axis, side in enumerate(size):
+        counts = np.bincount(places[:, axis], minlength=side)
+        assert len(counts) == side  # always inside the patch
+        assert counts.min() > 0.6 * 2000 / side  # and everywhere alike
+
+
+def test_a_patch_with_its_voxel_anywhere_stays_inside_the_scan() -> None:
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        lower = lower_holding((0, 39, 3), (40, 40, 5), (16, 16, 16), "anywhere", generator)
+        assert 0 <= lower[0] <= 0 + 15
+        assert 24 - 15 <= lower[1] <= 24
+        assert -11 <= lower[2] <= 0  # a scan thinner than the patch lies inside it
+
+
+def test_a_centred_patch_draws_no_number() -> None:
+    one, other = np.random.default_rng(1), np.random.default_rng(1)
+    lower_holding((5, 5, 5), (40, 40, 40), (16, 16, 16), "centre", one)
+    assert one.random() == other.random()

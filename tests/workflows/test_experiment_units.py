@@ -67,9 +67,10 @@ def test_every_run_has_a_command_and_pre_trainings_come_first(edit) -> None:
 
 def test_another_seed_than_the_plans_is_set_by_the_command(edit) -> None:
     units = edit("experiment.seeds=[0,3]", 'experiment.inits=["scratch"]', table="1").units()
-    assert [unit.arguments[-2:] for unit in units] == 2 * [
-        ("--init", "scratch"),
-        ("--set", "finetune.seed=3"),
+    folds = len(units) // 2
+    assert [unit.arguments[-2:] for unit in units] == [
+        *folds * [("--init", "scratch")],
+        *folds * [("--set", "finetune.seed=3")],
     ]
 
 

@@ -1,0 +1,1 @@
+"""Linear probes: what an encoder knows of the organs before any fine-tuning."""
