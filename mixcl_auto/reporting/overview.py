@@ -18,7 +18,11 @@ def missing_rows(grid: Grid) -> list[MissingRow]:
         Target, initialisation, share of labels, folds (with seeds), state.
     """
     states = {run.key: run.state for run in grid.unfinished}
-    keys = dict.fromkeys([*grid.missing, *(run.key for run in grid.unfinished)])
+    arms = {arm: place for place, arm in enumerate(dict.fromkeys(key[:3] for key in grid.expected))}
+    keys = sorted(
+        {*grid.missing, *(run.key for run in grid.unfinished)},
+        key=lambda key: (arms.get(key[:3], len(arms)), *key),
+    )
     groups: dict[tuple[str, str, float, str], list[RunKey]] = {}
     for key in keys:
         state = states.get(key, "not started")
