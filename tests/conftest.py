@@ -109,7 +109,7 @@ def shared_data() -> Path:
     return raw_data
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_edits() -> tuple[str, ...]:
     """Edits with which the preset ``tiny`` trains in seconds."""
     return TINY_EDITS

@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_EDITS
 from study_check import (
     Bounds,
     Check,
@@ -124,7 +123,7 @@ chance, with it to 0.5. The probe of one held-out phantom is too noisy to judge.
 
 
 @pytest.fixture(scope="module")
-def study(phantom_raw_data: Path) -> Study:
+def study(phantom_raw_data: Path, tiny_edits: tuple[str, ...]) -> Study:
     """A few steps of a small network at a high rate."""
     return Study(
         raw_data=phantom_raw_data,
@@ -132,7 +131,7 @@ def study(phantom_raw_data: Path) -> Study:
         target="Target_Abdomen",
         spacing=(12.0, 12.0, 13.0),
         edits=(
-            *TINY_EDITS,
+            *tiny_edits,
             "pretrain.iterations=60",
             "pretrain.warmup_iterations=5",
             "pretrain.learning_rate=0.01",
