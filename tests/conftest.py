@@ -26,6 +26,7 @@ TINY_DATASETS = (
 )
 
 TINY_EDITS = (
+    "finetune.flip_probability=0.2",  # for predictions with flips
     "network.patch_size=[32,16,16]",
     "network.feature_size=4",
     "network.hidden_size=24",

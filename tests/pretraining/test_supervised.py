@@ -196,7 +196,7 @@ def test_encoder_starts_a_fine_tuning_that_knows_the_method(
         fraction=1.0,
         init="supervised",
         device="cpu",
-        stop_after=1,
+        stop_at=1,
     )
     run = read_finetune_run(folder)
     assert (run.init, run.method) == ("supervised", "supervised")
@@ -223,7 +223,7 @@ def test_encoder_file_tells_its_method_and_weights_from_elsewhere_have_none(
             fraction=1.0,
             init=str(file),
             device="cpu",
-            stop_after=1,
+            stop_at=1,
         )
         assert read_finetune_run(folder).method == method
 
