@@ -1,8 +1,8 @@
 """``make study-check``: what a pre-training on real CT must have learnt, before any fine-tuning. By hand.
 
 Plans the pool with the preset ``tiny``, pre-trains with MixCL (alpha = 1) and looks at the log, at a linear
-probe on the target's held-out cases, and at whether the same run again gives the same bytes. Half an hour on
-two cores. ``--without label`` shows what fails when a term is missing.
+probe on the target's held-out cases, and at whether the same run again gives the same bytes: two trainings
+of the preset's length. ``--without label`` shows what fails when a term is missing.
 """
 
 import argparse

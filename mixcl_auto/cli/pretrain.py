@@ -15,7 +15,7 @@ from mixcl_auto.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from mixcl_auto.records.plan import Method, Term
+    from mixcl_auto.records.plan_fields import Method, Term
 
 
 @click.command("pretrain", short_help="Pre-train the encoder on the pool.")

@@ -13,7 +13,8 @@ from mixcl_auto.exporting.monai_network import (
     unetr_class,
     vit_arguments,
 )
-from mixcl_auto.records.plan import SCRATCH, DatasetPlan, NetworkPlan, Plan
+from mixcl_auto.records.plan import DatasetPlan, NetworkPlan, Plan
+from mixcl_auto.records.plan_fields import SCRATCH
 from mixcl_auto.records.record import Record, content_hash
 from mixcl_auto.records.run import FinetuneRun, PretrainRun
 

@@ -18,7 +18,8 @@ from mixcl_auto.networks.backbone import Backbone
 from mixcl_auto.networks.bias import set_output_bias
 from mixcl_auto.networks.initialise import initialise
 from mixcl_auto.networks.transfer import load_encoder
-from mixcl_auto.records.plan import MIXCL, SCRATCH, SUPERVISED, Plan
+from mixcl_auto.records.plan import Plan
+from mixcl_auto.records.plan_fields import MIXCL, SCRATCH, SUPERVISED
 from mixcl_auto.records.run import LoadedWeights
 from mixcl_auto.training.networks import build_network
 
@@ -103,8 +104,20 @@ def start_network(
     network = initialise(lambda: build_network(plan.network, out_channels=class_count), seed)
     if plan.finetune.output_bias == "log_frequency":
         set_output_bias(network, label_voxels)
+    return network, load_init(network, init, plan)
+
+
+def load_init(network: Backbone, init: Init, plan: Plan) -> LoadedWeights | None:
+    """Bring an encoder's weights into a network of the plan; random ones stay as they are.
+
+    Returns:
+        What was loaded; absent where ``init`` has no file.
+
+    Raises:
+        WeightsError: if the file does not fit the network.
+    """
     if init.file is None:
-        return network, None
+        return None
     notes = read_notes(init.file)
     _compare_recipes(init.file, notes, plan)
     try:
@@ -124,7 +137,7 @@ def start_network(
             init.file,
             len(report.kept),
         )
-    return network, LoadedWeights(
+    return LoadedWeights(
         source=init.source,
         sha256=init.sha256 or file_sha256(init.file),
         loaded=report.loaded,

@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple
 from mixcl_auto.errors import PlanError
 from mixcl_auto.records.names import WEIGHTS_SUFFIXES as WEIGHTS_SUFFIXES
 from mixcl_auto.records.names import init_name as init_name
-from mixcl_auto.records.plan import MIXCL, SCRATCH, SUPERVISED, Method, Plan, Term
+from mixcl_auto.records.plan import Plan
+from mixcl_auto.records.plan_fields import MIXCL, SCRATCH, SUPERVISED, Method, Term
 
 TableChoice = Literal["all", "1", "2"]
 Unit = tuple[int, int]

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from mixcl_auto.errors import PlanError, RunError
-from mixcl_auto.records.plan import Method, Plan, Term
+from mixcl_auto.records.plan import Plan
+from mixcl_auto.records.plan_fields import Method, Term
 from mixcl_auto.records.record import describe_mistakes
 
 EDITABLE_SECTIONS = ("preprocess", "network", "pretrain", "finetune", "inference", "experiment")

@@ -4,15 +4,8 @@ from typing import Literal
 
 from mixcl_auto.errors import PlanError
 from mixcl_auto.records.names import ContentHash, PlainName, PrintableName
-from mixcl_auto.records.plan import (
-    DatasetPlan,
-    NetworkPlan,
-    NonNegative,
-    Plan,
-    Positive,
-    PositiveFloat,
-    PreprocessPlan,
-)
+from mixcl_auto.records.plan import DatasetPlan, NetworkPlan, Plan, PreprocessPlan
+from mixcl_auto.records.plan_fields import NonNegative, Positive, PositiveFloat
 from mixcl_auto.records.record import Record, content_hash
 
 UNTRAINED = "untrained"

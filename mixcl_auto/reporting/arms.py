@@ -48,9 +48,15 @@ class OrganFigures:
 
 def arm_figure(grid: Grid, dataset: str, init: str, fraction: float, figure: Figure = "dice") -> ArmFigure:
     """Describe an arm by the headline of each of its runs."""
-    headlines = [run.headline(figure) for run in grid.arm(dataset, init, fraction).values()]
-    defined = [value for value in headlines if value is not None]
-    return ArmFigure(spread(defined), grid.expected_units(dataset, init, fraction))
+    return ArmFigure(
+        spread(headlines(grid.arm(dataset, init, fraction), figure)),
+        grid.expected_units(dataset, init, fraction),
+    )
+
+
+def headlines(arm: Mapping[Unit, ScoredRun], figure: Figure = "dice") -> list[float]:
+    """The headline of each of an arm's runs that has one."""
+    return [value for run in arm.values() if (value := run.headline(figure)) is not None]
 
 
 def difference(

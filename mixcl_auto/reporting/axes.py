@@ -1,11 +1,14 @@
 """How all diagrams of the report look."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from mixcl_auto.drawing.palette import GRID_LINE, INK
+from mixcl_auto.metrics.averaging import t_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def dress(axis: "Axes", title: str, x_label: str, y_label: str, *, lines: Literal["x", "y"] = "y") -> None:
@@ -27,3 +30,42 @@ def dress(axis: "Axes", title: str, x_label: str, y_label: str, *, lines: Litera
     for side in ("top", "right", "left"):
         axis.spines[side].set_visible(False)
     axis.spines["bottom"].set_color(GRID_LINE)
+
+
+def draw_arm(
+    axis: "Axes", runs_at: Mapping[float, Sequence[float]], *, colour: str, marker: str, label: str
+) -> None:
+    """Draw an arm's line: a point per run, and over their places the means with 95 % intervals over runs.
+
+    Args:
+        axis: to draw into.
+        runs_at: place along x to the figures of the runs there, ascending; places without runs are left out.
+        colour: of all.
+        marker: of all.
+        label: in the legend.
+    """
+    there = {place: values for place, values in runs_at.items() if values}
+    for place, values in there.items():
+        axis.scatter(
+            [place] * len(values), values, s=16, alpha=0.45, linewidths=0, color=colour, marker=marker
+        )
+        if interval := t_interval(values):
+            axis.plot([place] * 2, [interval.low, interval.high], color=colour, lw=1.4, alpha=0.8)
+    means = [sum(values) / len(values) for values in there.values()]
+    axis.plot(list(there), means, color=colour, marker=marker, label=label, lw=2.2, ms=7)
+
+
+def add_legend(figure: "Figure", axes: Sequence["Axes"], *, columns: int) -> None:
+    """One legend below all panels, each label in it once."""
+    handles = {
+        label: handle
+        for axis in axes
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside lower center",
+        ncols=min(columns, len(handles)),
+        frameon=False,
+    )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixcl_auto.drawing.palette import arm_colours, arm_markers, legend_text, new_figure, save_figure
-from mixcl_auto.metrics.averaging import t_interval
-from mixcl_auto.reporting.axes import dress
+from mixcl_auto.reporting.arms import headlines
+from mixcl_auto.reporting.axes import add_legend, draw_arm, dress
 from mixcl_auto.reporting.budget import Budget
 from mixcl_auto.reporting.table_formats import percent_text
 
@@ -39,18 +39,7 @@ def draw_budget(budget: Budget, target: str, path: Path) -> Path | None:
     axes[0].set_ylabel("Dice, mean over organs and cases")
     if everything:
         axes[0].set_ylim(max(0.0, min(everything) - _MARGIN), min(1.0, max(everything) + _MARGIN))
-    handles = {
-        label: handle
-        for axis in axes
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(
-        handles.values(),
-        handles.keys(),
-        loc="outside lower center",
-        ncols=min(4, len(handles)),
-        frameon=False,
-    )
+    add_legend(figure, axes, columns=4)
     return save_figure(figure, path)
 
 
@@ -72,22 +61,7 @@ def _draw_arm(
 ) -> list[float]:
     """Draw one line; all its points."""
     init = arm[1]
-    colour, marker = arm_colours(budget.grid.inits)[init], arm_markers(budget.grid.inits)[init]
-    places: list[float] = []
-    means: list[float] = []
-    everything: list[float] = []
-    for step in steps:
-        runs = budget.at_step[step].arm(*arm).values()
-        values = [value for run in runs if (value := run.headline()) is not None]
-        if not values:
-            continue
-        places.append(step + offset)
-        means.append(sum(values) / len(values))
-        everything += values
-        axis.scatter(
-            [places[-1]] * len(values), values, s=16, alpha=0.45, linewidths=0, color=colour, marker=marker
-        )
-        if interval := t_interval(values):
-            axis.plot([places[-1]] * 2, [interval.low, interval.high], color=colour, lw=1.4, alpha=0.8)
-    axis.plot(places, means, color=colour, marker=marker, label=legend_text(init), lw=2.2, ms=7)
-    return everything
+    runs_at = {step + offset: headlines(budget.at_step[step].arm(*arm)) for step in steps}
+    looks = (arm_colours(budget.grid.inits)[init], arm_markers(budget.grid.inits)[init])
+    draw_arm(axis, runs_at, colour=looks[0], marker=looks[1], label=legend_text(init))
+    return [value for values in runs_at.values() for value in values]

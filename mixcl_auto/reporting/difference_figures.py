@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mixcl_auto.drawing.palette import INK, arm_colours, arm_markers, legend_text, new_figure, save_figure
 from mixcl_auto.metrics.averaging import Interval
-from mixcl_auto.reporting.axes import dress
+from mixcl_auto.reporting.axes import add_legend, dress
 from mixcl_auto.reporting.grid import SCRATCH, Grid
 from mixcl_auto.reporting.headline import Verdict
 from mixcl_auto.reporting.organ_differences import organ_differences
@@ -16,7 +16,6 @@ from mixcl_auto.reporting.table_formats import percent_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _ROW_INCHES = 0.24
 _GROUP_GAP = 0.6
@@ -52,7 +51,7 @@ def draw_findings(grid: Grid, verdicts: Sequence[Verdict], target: str, path: Pa
     figure = new_figure(7.6, _height(bars))
     axis = figure.subplots()
     _draw_bars(axis, bars, _looks(grid), target)
-    _add_legend(figure, axis)
+    add_legend(figure, [axis], columns=3)
     return save_figure(figure, path)
 
 
@@ -68,7 +67,7 @@ def draw_organ_differences(grid: Grid, target: str, path: Path) -> Path | None:
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for axis, (fraction, bars) in zip(axes, panels.items(), strict=True):
         _draw_bars(axis, bars, _looks(grid), f"{percent_text(fraction)} of the labels")
-    _add_legend(figure, *axes)
+    add_legend(figure, axes, columns=3)
     return save_figure(figure, path)
 
 
@@ -123,22 +122,6 @@ def _draw_bars(axis: "Axes", bars: Sequence[_Bar], looks: Mapping[str, tuple[str
     reach = max(_LEAST_REACH, 1.15 * max(abs(bar.mean) for bar in bars), *(_reach(bar) for bar in bars))
     axis.set_xlim(-reach, reach)
     dress(axis, title, "difference of Dice (right: the first is better)", "", lines="x")
-
-
-def _add_legend(figure: "Figure", *axes: "Axes") -> None:
-    """One legend below all panels, each comparison in it once."""
-    handles = {
-        label: handle
-        for axis in axes
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(
-        handles.values(),
-        handles.keys(),
-        loc="outside lower center",
-        ncols=min(3, len(handles)),
-        frameon=False,
-    )
 
 
 def _reach(bar: _Bar) -> float:

@@ -15,8 +15,8 @@ from mixcl_auto.metrics.averaging import mean_over_organs_then_cases
 from mixcl_auto.records.experiment import RunKey as RunKey
 from mixcl_auto.records.experiment import Unit, planned_runs, planned_units
 from mixcl_auto.records.failure import first_line
-from mixcl_auto.records.plan import SCRATCH as SCRATCH
 from mixcl_auto.records.plan import Plan
+from mixcl_auto.records.plan_fields import SCRATCH as SCRATCH
 from mixcl_auto.records.run import FinetuneRun, PretrainRun
 from mixcl_auto.records.score import OrganScore
 

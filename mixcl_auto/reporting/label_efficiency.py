@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixcl_auto.drawing.palette import arm_colours, arm_markers, legend_text, new_figure, save_figure
-from mixcl_auto.metrics.averaging import t_interval
-from mixcl_auto.reporting.axes import dress
+from mixcl_auto.reporting.arms import headlines
+from mixcl_auto.reporting.axes import draw_arm, dress
 from mixcl_auto.reporting.grid import Grid
 from mixcl_auto.reporting.table_formats import percent_text
 
@@ -47,22 +47,10 @@ def draw_label_efficiency(grid: Grid, target: str, path: Path) -> Path | None:
 
 def _draw_arm(axis: "Axes", grid: Grid, target: str, init: str, offset: float) -> list[float]:
     """Draw one line; all its points."""
-    colour, marker = arm_colours(grid.inits)[init], arm_markers(grid.inits)[init]
-    places: list[float] = []
-    means: list[float] = []
-    everything: list[float] = []
-    for place, fraction in enumerate(grid.fractions(target)):
-        runs = grid.arm(target, init, fraction).values()
-        values = [value for run in runs if (value := run.headline()) is not None]
-        if not values:
-            continue
-        places.append(place + offset)
-        means.append(sum(values) / len(values))
-        everything += values
-        axis.scatter(
-            [places[-1]] * len(values), values, s=16, alpha=0.45, linewidths=0, color=colour, marker=marker
-        )
-        if interval := t_interval(values):
-            axis.plot([places[-1]] * 2, [interval.low, interval.high], color=colour, lw=1.4, alpha=0.8)
-    axis.plot(places, means, color=colour, marker=marker, label=legend_text(init), lw=2.2, ms=7)
-    return everything
+    runs_at = {
+        place + offset: headlines(grid.arm(target, init, fraction))
+        for place, fraction in enumerate(grid.fractions(target))
+    }
+    looks = (arm_colours(grid.inits)[init], arm_markers(grid.inits)[init])
+    draw_arm(axis, runs_at, colour=looks[0], marker=looks[1], label=legend_text(init))
+    return [value for values in runs_at.values() for value in values]

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from mixcl_auto.records.fingerprint import DatasetFingerprint
-from mixcl_auto.records.plan import MIXCL, Plan
+from mixcl_auto.records.plan import Plan
+from mixcl_auto.records.plan_fields import MIXCL
 from mixcl_auto.reporting.grid import Grid, RunKey
 from mixcl_auto.reporting.table_formats import Table, percent_text
 from mixcl_auto.reporting.tables import TERMS

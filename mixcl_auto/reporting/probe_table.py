@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from mixcl_auto.errors import MixCLError
 from mixcl_auto.io.probes import read_probe
 from mixcl_auto.io.runs import read_pretrain_run
 from mixcl_auto.io.workspace import Workspace
@@ -20,8 +21,10 @@ _NOTE = (
 )
 
 
-def probe_table(workspace: Workspace, plan: Plan, plan_name: str) -> Table | None:
-    """Every probed encoder by level: accuracy, gain over random weights, recalls, rank and spread.
+def collect_probes(
+    workspace: Workspace, plan: Plan, plan_name: str
+) -> tuple[list[ProbeResult], tuple[str, ...]]:
+    """What was probed under a plan, by target, fold and init, random weights first.
 
     Results of another recipe than the plan's, or of weights that a pre-training no longer has, are left out.
 
@@ -31,12 +34,27 @@ def probe_table(workspace: Workspace, plan: Plan, plan_name: str) -> Table | Non
         plan_name: stem of the plan's file.
 
     Returns:
-        The table; absent where nothing was probed.
-
-    Raises:
-        DataError: if a result is damaged.
+        The results, and what is wrong with files that can't be read.
     """
-    results = _current_results(workspace, plan, plan_name)
+    found: list[ProbeResult] = []
+    problems: list[str] = []
+    for path in workspace.probes(plan_name):
+        try:
+            result = read_probe(path)
+            if _is_current(workspace, plan, plan_name, result):
+                found.append(result)
+        except MixCLError as problem:
+            problems.append(str(problem))
+    order = sorted(found, key=lambda one: (one.dataset, one.fold, one.init != UNTRAINED, one.init))
+    return order, tuple(problems)
+
+
+def probe_table(results: Sequence[ProbeResult]) -> Table | None:
+    """Every probed encoder by level: accuracy, gain over random weights, recalls, rank and spread.
+
+    Returns:
+        The table; absent where nothing was probed.
+    """
     if not results:
         return None
     classes = list(dict.fromkeys(one.name for result in results for one in result.levels[0].classes))
@@ -68,13 +86,6 @@ def probe_table(workspace: Workspace, plan: Plan, plan_name: str) -> Table | Non
     )
 
 
-def _current_results(workspace: Workspace, plan: Plan, plan_name: str) -> list[ProbeResult]:
-    """By target, fold and init, random weights first."""
-    results = [read_probe(path) for path in workspace.probes(plan_name)]
-    current = [result for result in results if _is_current(workspace, plan, plan_name, result)]
-    return sorted(current, key=lambda one: (one.dataset, one.fold, one.init != UNTRAINED, one.init))
-
-
 def _is_current(workspace: Workspace, plan: Plan, plan_name: str, result: ProbeResult) -> bool:
     """Whether a result is of the plan as it is, and of a pre-training as it is."""
     if result.dataset not in (target.name for target in plan.targets):
@@ -86,12 +97,12 @@ def _is_current(workspace: Workspace, plan: Plan, plan_name: str, result: ProbeR
         settings=result.settings,
         weights_sha256=result.weights_sha256,
     )
+    if recipe != result.recipe_hash:
+        return False
     pretraining = workspace.pretrain(plan_name, result.init)
-    if pretraining.run.is_file():
-        return recipe == result.recipe_hash and (
-            read_pretrain_run(pretraining).encoder_sha256 == result.weights_sha256
-        )
-    return recipe == result.recipe_hash
+    return not pretraining.run.is_file() or (
+        read_pretrain_run(pretraining).encoder_sha256 == result.weights_sha256
+    )
 
 
 def _levels(results: Sequence[ProbeResult]) -> Iterator[tuple[ProbeResult, LevelProbe]]:

@@ -28,8 +28,8 @@ from mixcl_auto.reporting.organ_difference_table import organ_difference_table
 from mixcl_auto.reporting.overlays import CasePictures, Picture, draw_target_cases
 from mixcl_auto.reporting.overview import shortfall
 from mixcl_auto.reporting.page import Pictures, Tables, build_page, picture_of, render_page
-from mixcl_auto.reporting.probe_table import probe_table
-from mixcl_auto.reporting.table_formats import write_table
+from mixcl_auto.reporting.probe_table import collect_probes, probe_table
+from mixcl_auto.reporting.table_formats import remove_table, write_table
 from mixcl_auto.reporting.tables import table_1, table_2
 from mixcl_auto.reporting.training_curves import draw_finetuning, draw_pretraining
 
@@ -38,7 +38,6 @@ _FIGURES = (
     *("pretraining_*.svg", "finetuning_*.svg", "budget_*.svg"),
 )
 _TABLES_AT_TIMES = ("budget", "probes")
-_SUFFIXES = ("md", "csv", "tex")
 _CUT = "Intervals of few runs are wide and may be cut at the frame."
 _LABEL_EFFICIENCY = (
     "large symbols are means over runs with their 95 % intervals, small ones single runs (fold and seed). "
@@ -86,7 +85,9 @@ def _write(
     remove_partials(folder.path)
     grid = collect_grid(workspace, plan, plan_name)
     verdicts, budget = headline(grid), collect_budget(grid)
-    grid = replace(grid, problems=(*grid.problems, *budget.problems))
+    probes, unreadable = collect_probes(workspace, plan, plan_name)
+    problems = dict.fromkeys((*grid.problems, *budget.problems, *unreadable))  # a file may stop several
+    grid = replace(grid, problems=tuple(problems))
     tables = Tables(
         headlines=(
             table_1(grid, with_paper=with_paper),
@@ -96,7 +97,7 @@ def _write(
         differences=difference_table(grid),
         organs=(organ_difference_table(grid), organ_table(grid)),
         budget=budget_table(budget),
-        probes=probe_table(workspace, plan, plan_name),
+        probes=probe_table(probes),
     )
     pictures = draw_pictures(workspace, grid, verdicts, folder, budget)
     page = build_page(
@@ -157,8 +158,7 @@ def draw_pictures(
 def _remove_stale(folder: ReportFolder, drawn: set[Path], tables: set[str]) -> None:
     """Remove figures and tables of an earlier report that this one does not have; other files stay."""
     for name in set(_TABLES_AT_TIMES) - tables:
-        for suffix in _SUFFIXES:
-            folder.table(name, suffix).unlink(missing_ok=True)
+        remove_table(folder, name)
     for pattern in _FIGURES:
         for path in folder.figures.glob(pattern):
             if path not in drawn:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mixcl_auto.records.experiment import init_name
-from mixcl_auto.records.plan import MIXCL, SUPERVISED
+from mixcl_auto.records.plan_fields import MIXCL, SUPERVISED
 from mixcl_auto.reporting.grid import SCRATCH, Grid
 
 Role = Literal["random", "unknown", "supervised", "mixcl"]

@@ -78,6 +78,12 @@ def write_table(folder: ReportFolder, table: Table) -> list[Path]:
     return paths
 
 
+def remove_table(folder: ReportFolder, name: str) -> None:
+    """Remove a table of an earlier report, in all three forms."""
+    for suffix in ("md", "csv", "tex"):
+        folder.table(name, suffix).unlink(missing_ok=True)
+
+
 def figure_text(value: float | None, digits: int = 4) -> str:
     """A figure with fixed decimals, or that it is missing."""
     return MISSING if value is None else f"{value:.{digits}f}"

@@ -15,7 +15,8 @@ from mixcl_auto.records.experiment import (
     planned_runs,
     pretrainings_for,
 )
-from mixcl_auto.records.plan import MIXCL, SCRATCH, Plan
+from mixcl_auto.records.plan import Plan
+from mixcl_auto.records.plan_fields import MIXCL, SCRATCH
 from mixcl_auto.records.split import DatasetSplit
 from mixcl_auto.reporting.grid import ScoredRun, read_finetuning
 from mixcl_auto.workflows.inputs import Folder, Project, open_project, open_workspace

@@ -14,7 +14,7 @@ from mixcl_auto.finetuning.initial_weights import find_pretraining
 from mixcl_auto.inference.predictor import refuse_untrained
 from mixcl_auto.io.run_lock import output_lock
 from mixcl_auto.io.runs import read_finetune_run
-from mixcl_auto.records.plan import MIXCL
+from mixcl_auto.records.plan_fields import MIXCL
 from mixcl_auto.workflows.inputs import Folder, find_run, open_project
 
 _SEGMENTERS = {"segmenter": write_segmenter_export, "bundle": write_bundle, "onnx": write_onnx_export}

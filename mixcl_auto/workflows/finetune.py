@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mixcl_auto.distributed.launch import read_launch
@@ -101,22 +102,19 @@ def finetune(
                 progress if ranks.is_first else None, folder, wanted=tensorboard and ranks.is_first
             ) as listener,
         ):
-
-            def go_on(stop_at: int | None) -> FinetuneFolder:
-                return train(
-                    project.workspace,
-                    project.plan,
-                    project.plan_name,
-                    dataset=target,
-                    fold=fold,
-                    fraction=fraction,
-                    init=str(init),
-                    device=chosen,
-                    progress=listener,
-                    stop_at=stop_at,
-                    ranks=ranks,
-                )
-
+            go_on = partial(
+                train,
+                project.workspace,
+                project.plan,
+                project.plan_name,
+                dataset=target,
+                fold=fold,
+                fraction=fraction,
+                init=str(init),
+                device=chosen,
+                progress=listener,
+                ranks=ranks,
+            )
             train_and_score_on_the_way(
                 go_on,
                 project.workspace,

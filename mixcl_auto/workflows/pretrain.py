@@ -7,8 +7,8 @@ from mixcl_auto.io.workspace import PretrainFolder
 from mixcl_auto.pretraining.pretrain import find_folder
 from mixcl_auto.pretraining.pretrain import pretrain as train
 from mixcl_auto.progress import Progress
-from mixcl_auto.records.plan import Method, Term
 from mixcl_auto.records.plan_edits import leave_out, use_method
+from mixcl_auto.records.plan_fields import Method, Term
 from mixcl_auto.training.event_file import check_tensorboard, recording_events
 from mixcl_auto.workflows.data_parallel import group_lock, training_ranks
 from mixcl_auto.workflows.inputs import Folder, open_project, refuse_idle_edits

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from mixcl_auto.errors import DataError, RunError
-from mixcl_auto.finetuning.initial_weights import Init, find_init, find_pretraining, start_network
+from mixcl_auto.finetuning.initial_weights import Init, find_init, find_pretraining, load_init
 from mixcl_auto.io.files import check_writable
 from mixcl_auto.io.plans import read_split
 from mixcl_auto.io.probes import read_probe, write_probe
@@ -19,13 +19,15 @@ from mixcl_auto.networks.initialise import initialise
 from mixcl_auto.probing.probe import class_names, probe_encoder
 from mixcl_auto.probing.sites import ProbedPatch, draw_patches
 from mixcl_auto.progress import Progress, Silent
-from mixcl_auto.records.plan import MIXCL, DatasetPlan, Plan
+from mixcl_auto.records.plan import DatasetPlan, Plan
+from mixcl_auto.records.plan_fields import MIXCL
 from mixcl_auto.records.probe import UNTRAINED, ProbeResult, ProbeSettings, recipe_hash
 from mixcl_auto.records.record import content_hash
 from mixcl_auto.records.split import Fold
 from mixcl_auto.training.cases import count_label_voxels, open_cases
 from mixcl_auto.training.device import choose_device
 from mixcl_auto.training.networks import IMAGE_CHANNELS, build_network
+from mixcl_auto.training.patches import Index
 from mixcl_auto.workflows.inputs import Folder, Project, choose_target, open_project
 
 logger = logging.getLogger(__name__)
@@ -119,8 +121,8 @@ class _Task:
             return None
         return result if result.recipe_hash == self.recipe(init) else None
 
-    def draw(self, names: Sequence[str]) -> list[ProbedPatch]:
-        """The patches of some cases, with the voxels to look at."""
+    def draw(self, names: Sequence[str], grids: Sequence[Index]) -> list[ProbedPatch]:
+        """The patches of some cases, with the voxels to look at on the levels' grids."""
         plan = self.project.plan
         cases = open_cases(self.project.workspace, plan, self.target.name, names)
         count_label_voxels(cases, self.target.class_count)
@@ -128,7 +130,7 @@ class _Task:
             {self.target.cases.index(case.record.id): case for case in cases},
             list(class_names(self.target.labels)),
             patch_size=plan.network.patch_size,
-            grids=[level.grid for level in _untrained(plan).levels],
+            grids=grids,
             settings=self.settings,
         )
 
@@ -139,9 +141,11 @@ def _measure(
     """Probe encoders one after the other, on the same voxels, and write each result."""
     plan, results = task.project.plan, {}
     check_writable(task.path(inits[0]).parent)
-    training, held_out = task.draw(task.cases.training), task.draw(task.cases.held_out)
+    grids = [level.grid for level in _untrained(plan).levels]
+    training, held_out = (task.draw(names, grids) for names in (task.cases.training, task.cases.held_out))
     for init in inits:
-        network = _load(plan, init, task.fold)
+        network = _untrained(plan)
+        load_init(network, init, plan)
         progress.start(f"probe {init.name}", len(training) + len(held_out))
         levels = probe_encoder(
             network,
@@ -205,17 +209,6 @@ def _finished(project: Project) -> list[str]:
         else:
             logger.warning("%s holds no %s; it is not probed", folder.path, folder.encoder.name)
     return names or [MIXCL]
-
-
-def _load(plan: Plan, init: Init, fold: int) -> Backbone:
-    """The untrained network with an encoder's weights in it, as far as there are any."""
-    network = _untrained(plan)
-    if init.file is not None:
-        started, weights = start_network(plan, init, fold=fold, class_count=IMAGE_CHANNELS, label_voxels=[1])
-        loaded = set(weights.loaded) if weights else set()
-        tensors = {name: tensor for name, tensor in started.state_dict().items() if name in loaded}
-        network.load_state_dict(tensors, strict=False)
-    return network
 
 
 def _untrained(plan: Plan) -> Backbone:

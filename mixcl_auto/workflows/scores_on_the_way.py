@@ -34,7 +34,7 @@ def refuse_in_parallel(plan: FinetunePlan, processes: int) -> None:
 
 
 def train_and_score_on_the_way(
-    go_on: Callable[[int | None], FinetuneFolder],
+    go_on: Callable[..., FinetuneFolder],
     workspace: Workspace,
     folder: FinetuneFolder,
     plan: FinetunePlan,
@@ -46,7 +46,7 @@ def train_and_score_on_the_way(
     """Train to the end, with a pause after each step that is still to be scored.
 
     Args:
-        go_on: trains up to a step, or to the end.
+        go_on: trains to the end, or up to the step ``stop_at``.
         workspace: with the raw data and the plan's cache.
         folder: of the run.
         plan: says which steps.
@@ -60,9 +60,9 @@ def train_and_score_on_the_way(
         _warn_of_lost(folder, pending)
         pending = []
     for step in pending:
-        go_on(step)
+        go_on(stop_at=step)
         _score_after(step, workspace, folder, device, progress)
-    go_on(None)
+    go_on()
 
 
 def _steps_within(folder: FinetuneFolder, plan: FinetunePlan, total: int) -> list[int]:

@@ -12,7 +12,8 @@ from mixcl_auto.records.experiment import (
     planned_units,
     pretrainings_for,
 )
-from mixcl_auto.records.plan import DatasetPlan, ExperimentPlan, Plan, PretrainPlan
+from mixcl_auto.records.experiment_plan import ExperimentPlan
+from mixcl_auto.records.plan import DatasetPlan, Plan, PretrainPlan
 
 
 def make_plan(*targets: str, **experiment) -> Plan:

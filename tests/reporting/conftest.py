@@ -8,7 +8,8 @@ import pytest
 from mixcl_auto.io.files import write_text
 from mixcl_auto.io.scores import write_scores
 from mixcl_auto.io.workspace import Workspace
-from mixcl_auto.records.plan import DatasetPlan, Decision, ExperimentPlan, Plan
+from mixcl_auto.records.experiment_plan import ExperimentPlan
+from mixcl_auto.records.plan import DatasetPlan, Decision, Plan
 from mixcl_auto.records.run import Environment, FinetuneRun, PretrainRun
 from mixcl_auto.records.score import OrganScore
 

@@ -9,7 +9,8 @@ from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.records.plan import DatasetPlan, Plan
 from mixcl_auto.records.probe import LevelProbe, ProbedClass, ProbeResult, ProbeSettings, recipe_hash
 from mixcl_auto.records.run import Environment, PretrainRun
-from mixcl_auto.reporting.probe_table import probe_table
+from mixcl_auto.reporting.probe_table import collect_probes, probe_table
+from mixcl_auto.reporting.table_formats import Table
 
 SETTINGS = ProbeSettings()
 PLAN = Plan(
@@ -68,6 +69,12 @@ def put(
     write_probe(workspace.probe("plan", dataset, fold, init), result)
 
 
+def table_of(workspace: Workspace, plan: Plan) -> Table | None:
+    results, problems = collect_probes(workspace, plan, "plan")
+    assert problems == ()
+    return probe_table(results)
+
+
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path)
@@ -76,7 +83,7 @@ def workspace(tmp_path: Path) -> Workspace:
 def test_rows_are_encoders_by_level_with_random_weights_first(workspace: Workspace) -> None:
     put(workspace, "mixcl", (0.75, 0.5), sha256="m")
     put(workspace, "untrained", (0.5, None))
-    table = probe_table(workspace, PLAN, "plan")
+    table = table_of(workspace, PLAN)
     assert table is not None
     assert table.columns[:7] == ("Target", "Fold", "Init", "Level", "Accuracy", "Chance", "Gain")
     assert table.columns[7:] == ("Recall: background", "Recall: cord", "Rank", "Spread")
@@ -95,7 +102,7 @@ def test_every_target_has_its_own_organs_and_folds_are_counted_upwards(workspace
     for fold in (10, 9):
         put(workspace, "untrained", (0.5,), fold=fold)
     put(workspace, "untrained", (0.5,), dataset="Abdomen")
-    table = probe_table(workspace, PLAN, "plan")
+    table = table_of(workspace, PLAN)
     assert table is not None
     assert [row[:2] for row in table.rows] == [("Abdomen", "0"), ("Neck", "9"), ("Neck", "10")]
     assert table.columns[7:10] == ("Recall: background", "Recall: liver", "Recall: cord")
@@ -103,16 +110,16 @@ def test_every_target_has_its_own_organs_and_folds_are_counted_upwards(workspace
 
 
 def test_without_probes_there_is_no_table(workspace: Workspace) -> None:
-    assert probe_table(workspace, PLAN, "plan") is None
+    assert table_of(workspace, PLAN) is None
 
 
 def test_results_of_another_recipe_are_left_out(workspace: Workspace) -> None:
     other = PLAN.model_copy(update={"pretrain": PLAN.pretrain.model_copy(update={"seed": 5})})
     put(workspace, "untrained", (0.5,), plan=other)
-    assert probe_table(workspace, PLAN, "plan") is None
-    assert probe_table(workspace, other, "plan") is not None
+    assert table_of(workspace, PLAN) is None
+    assert table_of(workspace, other) is not None
     gone = PLAN.model_copy(update={"datasets": PLAN.datasets[1:]})
-    assert probe_table(workspace, gone, "plan") is None
+    assert table_of(workspace, gone) is None
 
 
 def test_results_of_a_pretraining_that_was_made_anew_are_left_out(workspace: Workspace) -> None:
@@ -132,13 +139,22 @@ def test_results_of_a_pretraining_that_was_made_anew_are_left_out(workspace: Wor
             encoder_sha256=sha256,
         )
         folder.run.write_text(run.to_json())
-        assert (probe_table(workspace, PLAN, "plan") is not None) == is_shown
+        assert (table_of(workspace, PLAN) is not None) == is_shown
 
 
 def test_every_form_can_be_written(workspace: Workspace) -> None:
     put(workspace, "untrained", (0.5, None))
-    table = probe_table(workspace, PLAN, "plan")
+    table = table_of(workspace, PLAN)
     assert table is not None
     assert "Recall: cord" in table.to_markdown()
     assert "\\begin{table}" in table.to_latex()
     assert table.to_csv().splitlines()[0].startswith("target,fold,init,level,balanced_accuracy,chance,gain")
+
+
+def test_a_damaged_result_is_a_problem_and_the_others_are_shown(workspace: Workspace) -> None:
+    put(workspace, "untrained", (0.5,))
+    damaged = workspace.probe("plan", "Neck", 0, "mixcl")
+    damaged.write_text("{")
+    results, problems = collect_probes(workspace, PLAN, "plan")
+    assert [result.init for result in results] == ["untrained"]
+    assert [str(damaged) in problem for problem in problems] == [True]
