@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from mixcl_auto.cli.options import Settings, pass_settings
+
 
 @click.command("demo", short_help="Run every stage on phantoms, in minutes.")
 @click.option(
@@ -11,7 +13,7 @@ import click
     type=click.Path(file_okay=False, path_type=Path),
     default="demo_workspace",
     show_default=True,
-    help="The workspace to make; running again goes on where it was.",
+    help="The workspace to make, in that of --workspace; running again goes on where it was.",
 )
 @click.option(
     "--minutes",
@@ -20,7 +22,8 @@ import click
     show_default=True,
     help="About how long to train, on this machine, before the report.",
 )
-def demo(folder: Path, minutes: float) -> None:
+@pass_settings
+def demo(settings: Settings, folder: Path, minutes: float) -> None:
     """Show every stage on computed phantoms, on a CPU, in minutes.
 
     Makes a pool of three datasets and a target, plans, preprocesses, pre-trains, fine-tunes from scratch and
@@ -31,6 +34,6 @@ def demo(folder: Path, minutes: float) -> None:
     from mixcl_auto.workflows.demo import demo as run
 
     click.echo(WHAT_IT_SHOWS)
-    done = run(folder, minutes=minutes, progress=open_progress(), say=click.echo)
+    done = run(settings.workspace / folder, minutes=minutes, progress=open_progress(), say=click.echo)
     click.echo(done.table("table1", "md").read_text(encoding="utf-8"))
     click.echo(f"The page is {done.page}")

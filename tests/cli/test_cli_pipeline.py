@@ -105,3 +105,20 @@ def test_doctor_prints_a_table_and_exits_with_0(tmp_path: Path) -> None:
     result = run(Workspace(tmp_path), "doctor", "--device", "cpu")
     assert result.exit_code == 0, result.output
     assert re.search(r"ok\s+training step\s+cpu", result.stdout)
+
+
+@pytest.mark.parametrize("folder", ["demo_workspace", "trial"])
+def test_demo_makes_its_workspace_in_the_one_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    class AskedForError(Exception):
+        pass
+
+    def stand_in(made: Path, **_: object) -> None:
+        raise AskedForError(made)
+
+    monkeypatch.setattr("mixcl_auto.workflows.demo.demo", stand_in)
+    option = [] if folder == "demo_workspace" else ["--folder", folder]
+    result = CliRunner().invoke(cli, ["--debug", "-w", str(tmp_path), "demo", *option])
+    assert isinstance(result.exception, AskedForError), result.output
+    assert result.exception.args == (tmp_path / folder,)
