@@ -6,6 +6,7 @@ every level's variance that lies between positions: 0 if a map depends on the im
 give the same map. Between-position variance is corrected for the number of patches.
 """
 
+import math
 import sys
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from mixcl_auto.networks.initialise import initialise
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.training.cases import open_cases
 from mixcl_auto.training.networks import IMAGE_CHANNELS, build_network
-from mixcl_auto.training.patches import random_lower
+from mixcl_auto.training.patches import random_lower, read_padded
+from mixcl_auto.transforms.intensity import to_unit_range
 
 SCANS, PATCHES = 12, 6
 """Of a dataset; of a scan."""
@@ -29,20 +31,18 @@ SCANS, PATCHES = 12, 6
 def draw_patches(workspace: Workspace, plan: Plan) -> Tensor:
     """Random patches of the pool, (N, 1, X, Y, Z), in the encoder's [0, 1]."""
     generator = np.random.default_rng(0)
-    size = plan.network.patch_size
+    size, window = plan.network.patch_size, plan.preprocess.window_steps
     patches = []
     for dataset in plan.datasets:
         if dataset.role != "pretrain":
             continue
-        for case in open_cases(workspace, plan, dataset.name, list(dataset.cases)[:SCANS]):
-            if any(length < side for length, side in zip(case.shape, size, strict=True)):
-                continue
+        for case in open_cases(workspace, plan, dataset.name, dataset.cases[:SCANS]):
             for _ in range(PATCHES):
                 lower = random_lower(case.shape, size, generator)
-                upper = [first + side for first, side in zip(lower, size, strict=True)]
-                patches.append(case.image(lower, upper).astype(np.float32))
-    low, high = plan.preprocess.window_steps
-    return ((torch.from_numpy(np.stack(patches)) - low) / (high - low)).clamp(0, 1)[:, None]
+                patches.append(
+                    read_padded(case.image, lower, size, case.shape, padding=math.floor(window[0]))
+                )
+    return torch.from_numpy(to_unit_range(np.stack(patches), window))[:, None]
 
 
 def position_share(maps: Tensor) -> float:

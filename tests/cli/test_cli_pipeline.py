@@ -107,9 +107,9 @@ def test_doctor_prints_a_table_and_exits_with_0(tmp_path: Path) -> None:
     assert re.search(r"ok\s+training step\s+cpu", result.stdout)
 
 
-@pytest.mark.parametrize("folder", ["demo_workspace", "trial"])
+@pytest.mark.parametrize(("options", "folder"), [((), "demo_workspace"), (("--folder", "trial"), "trial")])
 def test_demo_makes_its_workspace_in_the_one_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], folder: str
 ) -> None:
     class AskedForError(Exception):
         pass
@@ -118,7 +118,6 @@ def test_demo_makes_its_workspace_in_the_one_named(
         raise AskedForError(made)
 
     monkeypatch.setattr("mixcl_auto.workflows.demo.demo", stand_in)
-    option = [] if folder == "demo_workspace" else ["--folder", folder]
-    result = CliRunner().invoke(cli, ["--debug", "-w", str(tmp_path), "demo", *option])
+    result = CliRunner().invoke(cli, ["--debug", "-w", str(tmp_path), "demo", *options])
     assert isinstance(result.exception, AskedForError), result.output
     assert result.exception.args == (tmp_path / folder,)
