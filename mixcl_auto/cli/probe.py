@@ -70,13 +70,22 @@ def probe(
 
 
 def print_probes(results: "Sequence[ProbeResult]") -> None:
-    """Two tables: what is recognised and how far the channels spread, and the recall of each class."""
+    """Two tables: what is recognised and what the channels' variance is of, and the recall of each class."""
     from mixcl_auto.cli.tables import counted, print_table
 
     levels = [(result, level) for result in results for level in result.levels]
     first = results[0]
     cases = counted(len(first.held_out_cases), "held-out case")
-    columns = ("init", "level", "balanced accuracy", "chance", "effective rank", "of channels", "spread")
+    columns = (
+        "init",
+        "level",
+        "balanced accuracy",
+        "chance",
+        "effective rank",
+        "of channels",
+        "spread",
+        "place",
+    )
     print_table(
         f"Linear probe, {first.dataset}, fold {first.fold}, {cases}",
         (*columns, "training voxels", "held-out voxels"),
@@ -97,6 +106,7 @@ def _figures(level: "LevelProbe") -> tuple[object, ...]:
         _rounded(level.effective_rank, 1),
         _rounded(level.effective_rank_share, 3),
         _rounded(level.channel_spread, 3),
+        _rounded(level.position_share, 3),
         level.training_voxels,
         level.held_out_voxels,
     )

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mixcl_auto.errors import RunError
 from mixcl_auto.networks.backbone import Backbone
+from mixcl_auto.probing.position_share import PositionShare
 from mixcl_auto.probing.sites import ProbedPatch
 from mixcl_auto.progress import Progress
 from mixcl_auto.training.patches import Index, read_padded
@@ -24,10 +25,12 @@ class LevelFeatures(NamedTuple):
     Attributes:
         rows: their channels in float32 on the CPU, (M, C).
         labels: the organs there, (M,).
+        position_share: of the whole maps, see :class:`PositionShare`; absent where it can't be told.
     """
 
     rows: Tensor
     labels: Tensor
+    position_share: float | None
 
 
 def read_features(
@@ -41,7 +44,7 @@ def read_features(
 ) -> list[LevelFeatures]:
     """Encode the patches in float32 and keep the channels of their voxels at every level.
 
-    Memory holds the maps of one batch and the voxels kept.
+    Memory holds the maps of one batch, two sums of the size of a patch's maps, and the voxels kept.
 
     Args:
         network: on ``device``, in evaluation mode.
@@ -54,24 +57,27 @@ def read_features(
     Raises:
         RunError: if a map is not finite.
     """
-    features = [_room_for(patches, level, size.channels) for level, size in enumerate(network.levels)]
-    filled = [0] * len(features)
+    labels = [_labels(patches, level) for level in range(len(network.levels))]
+    rows = [torch.empty(len(own), size.channels) for own, size in zip(labels, network.levels, strict=True)]
+    shares = [PositionShare(size.channels, size.grid, device) for size in network.levels]
+    filled = [0] * len(rows)
     for batch in _batches(patches, batch_size):
         images = np.stack([_read_image(patch, network.patch_size, window_steps) for patch in batch])
         with torch.inference_mode():
             maps = network.encode(torch.from_numpy(images)[:, None].to(device))
         for level, level_map in enumerate(maps):
             kept = _channels_at(level_map, [patch.levels[level].voxels for patch in batch])
-            features[level].rows[filled[level] : filled[level] + len(kept)] = kept
+            rows[level][filled[level] : filled[level] + len(kept)] = kept
             filled[level] += len(kept)
+            shares[level].add(level_map)
         progress.advance(len(batch))
-    _refuse_non_finite(features)
-    return features
+    _refuse_non_finite(rows, shares)
+    values = [share.value() for share in shares]
+    return [LevelFeatures(*level) for level in zip(rows, labels, values, strict=True)]
 
 
-def _room_for(patches: Sequence[ProbedPatch], level: int, channels: int) -> LevelFeatures:
-    labels = torch.from_numpy(np.concatenate([patch.levels[level].labels for patch in patches]))
-    return LevelFeatures(torch.empty(len(labels), channels), labels)
+def _labels(patches: Sequence[ProbedPatch], level: int) -> Tensor:
+    return torch.from_numpy(np.concatenate([patch.levels[level].labels for patch in patches]))
 
 
 def _batches(patches: Sequence[ProbedPatch], size: int) -> Iterator[list[ProbedPatch]]:
@@ -95,9 +101,9 @@ def _channels_at(level_map: Tensor, voxels: Sequence[NDArray[np.int64]]) -> Tens
     return torch.cat(rows).float().cpu()
 
 
-def _refuse_non_finite(features: Sequence[LevelFeatures]) -> None:
-    for level, found in enumerate(features):
-        if not found.rows.isfinite().all():
+def _refuse_non_finite(rows: Sequence[Tensor], shares: Sequence[PositionShare]) -> None:
+    for level, (kept, share) in enumerate(zip(rows, shares, strict=True)):
+        if not (kept.isfinite().all() and share.is_finite):
             raise RunError(
                 f"the encoder's output at level {level} is not finite: its weights overflow float32; look at "
                 "the end of its pre-training's log.csv, and pre-train again at a lower learning rate"

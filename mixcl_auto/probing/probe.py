@@ -101,6 +101,7 @@ def probe_level(
         classes=found,
         effective_rank=float(effective_rank(training.rows)),
         channel_spread=float(channel_spread(training.rows)),
+        position_share=training.position_share,
     )
 
 

@@ -56,6 +56,9 @@ class LevelProbe(Record):
     effective_rank: float
     """Of the channels over the training voxels, see ``losses.collapse``."""
     channel_spread: float
+    position_share: float | None
+    """Of the maps' variance over the training patches, see ``probing.position_share``; absent for constant
+    maps."""
 
     @property
     def chance(self) -> float:

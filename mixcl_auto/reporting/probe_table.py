@@ -17,7 +17,8 @@ _NOTE = (
     "one over their number. Gain: minus the accuracy of the network with random weights. In brackets: "
     "held-out voxels of the class; figures of few are noisy. Rank: effective rank of the channels' "
     "covariance, as a share of the channels. Spread: of the channels of rows of unit length, 1 if even, 0 if "
-    "collapsed."
+    "collapsed. Place: share of the map's variance that the place in the patch says by itself, 0 if the map "
+    "depends on the image alone, 1 if it is the same for all patches."
 )
 
 
@@ -50,7 +51,7 @@ def collect_probes(
 
 
 def probe_table(results: Sequence[ProbeResult]) -> Table | None:
-    """Every probed encoder by level: accuracy, gain over random weights, recalls, rank and spread.
+    """Every probed encoder by level: accuracy, gain over random weights, recalls, rank, spread and place.
 
     Returns:
         The table; absent where nothing was probed.
@@ -77,7 +78,7 @@ def probe_table(results: Sequence[ProbeResult]) -> Table | None:
         columns=(
             *("Target", "Fold", "Init", "Level", "Accuracy", "Chance", "Gain"),
             *(f"Recall: {name}" for name in classes),
-            *("Rank", "Spread"),
+            *("Rank", "Spread", "Place"),
         ),
         rows=tuple(rows),
         data=tuple(data),
@@ -131,6 +132,7 @@ def _row(
         *(_recall_text(found.get(name)) for name in classes),
         figure_text(level.effective_rank_share, 3),
         figure_text(level.channel_spread, 3),
+        NONE if level.position_share is None else figure_text(level.position_share, 3),
     )
 
 
@@ -156,6 +158,7 @@ def _values(
         "channels": level.channels,
         "effective_rank": level.effective_rank,
         "channel_spread": level.channel_spread,
+        "position_share": level.position_share,
         "training_voxels": level.training_voxels,
         "held_out_voxels": level.held_out_voxels,
     }

@@ -32,6 +32,7 @@ RESULT = ProbeResult(
             ),
             effective_rank=3.7,
             channel_spread=0.6,
+            position_share=2 / 3,
         ),
     ),
 )

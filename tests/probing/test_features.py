@@ -12,6 +12,7 @@ from mixcl_auto.probing.features import LevelFeatures, read_features
 from mixcl_auto.probing.sites import ProbedPatch, draw_patches
 from mixcl_auto.progress import Silent
 from mixcl_auto.records.probe import ProbeSettings
+from mixcl_auto.training.patches import read_padded
 
 GRIDS = [(32, 32, 32), (4, 4, 4)]
 WINDOW = (-150.0, 250.0)
@@ -40,10 +41,11 @@ def patches(cases: Cases) -> list[ProbedPatch]:
     return draw_patches(cases, [0, 1, 2, 3], patch_size=(32, 32, 32), grids=GRIDS, settings=settings)
 
 
-def read(patches: list[ProbedPatch], batch_size: int = 3, scale: float = 1.0) -> list[LevelFeatures]:
-    network: object = Imitation(scale)
+def read(
+    patches: list[ProbedPatch], batch_size: int = 3, network: nn.Module | None = None
+) -> list[LevelFeatures]:
     return read_features(
-        network,  # type: ignore[arg-type]
+        Imitation() if network is None else network,  # type: ignore[arg-type]
         patches,
         window_steps=WINDOW,
         batch_size=batch_size,
@@ -66,6 +68,32 @@ def test_rows_are_the_maps_at_the_voxels_in_their_order(patches: list[ProbedPatc
         assert found.labels.tolist() == labels.tolist()
 
 
+def test_position_s_share_is_that_of_the_whole_maps(patches: list[ProbedPatch]) -> None:
+    images = [
+        read_padded(one.case.image, one.lower, GRIDS[0], one.case.shape, padding=-150) for one in patches
+    ]
+    maps = Imitation().encode(torch.from_numpy((np.stack(images)[:, None] + 150) / 400).double())
+    for level, found in zip(maps, read(patches), strict=True):
+        values = level.flatten(2).numpy()
+        within = values.var(0, ddof=1).mean(1)
+        between = np.maximum(values.mean(0).var(1, ddof=1) - within / len(patches), 0)
+        assert found.position_share == pytest.approx(float(np.mean(between / (between + within))), abs=1e-5)
+
+
+def test_maps_that_are_not_finite_where_nobody_looks_are_refused_too(patches: list[ProbedPatch]) -> None:
+    seen = patches[0].levels[0].voxels.tolist()
+    free = next(place for place in range(32**3) if place not in seen)
+
+    class Spoilt(Imitation):
+        def encode(self, image: Tensor) -> list[Tensor]:
+            fine, coarse = super().encode(image)
+            fine.flatten(2)[0, 0, free] = float("nan")
+            return [fine, coarse]
+
+    with pytest.raises(RunError, match="level 0 is not finite"):
+        read(patches[:1], network=Spoilt())
+
+
 def test_the_batch_size_changes_nothing(patches: list[ProbedPatch]) -> None:
     for one, other in zip(read(patches, 1), read(patches, 7), strict=True):
         assert torch.equal(one.rows, other.rows)
@@ -77,4 +105,4 @@ def test_rows_can_be_trained_on(patches: list[ProbedPatch]) -> None:
 
 def test_maps_that_are_not_finite_are_refused(patches: list[ProbedPatch]) -> None:
     with pytest.raises(RunError, match="level 0 is not finite"):
-        read(patches, scale=float("inf"))
+        read(patches, network=Imitation(float("inf")))

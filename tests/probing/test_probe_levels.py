@@ -16,7 +16,7 @@ NAMES = {0: "background", 1: "liver", 2: "spleen"}
 def features(labels: Tensor, rows: Tensor | None = None) -> LevelFeatures:
     """Rows that name their label, unless others are given."""
     named = torch.nn.functional.one_hot(labels, 4).float()
-    return LevelFeatures(named if rows is None else rows, labels)
+    return LevelFeatures(named if rows is None else rows, labels, 0.5)
 
 
 def probe(training: LevelFeatures, held_out: LevelFeatures) -> LevelProbe:

@@ -37,6 +37,7 @@ def level(number: int, accuracy: float | None, organ: str) -> LevelProbe:
         classes=classes,
         effective_rank=2.0,
         channel_spread=0.9,
+        position_share=None if number else 0.25,
     )
 
 
@@ -86,12 +87,38 @@ def test_rows_are_encoders_by_level_with_random_weights_first(workspace: Workspa
     table = table_of(workspace, PLAN)
     assert table is not None
     assert table.columns[:7] == ("Target", "Fold", "Init", "Level", "Accuracy", "Chance", "Gain")
-    assert table.columns[7:] == ("Recall: background", "Recall: cord", "Rank", "Spread")
+    assert table.columns[7:] == ("Recall: background", "Recall: cord", "Rank", "Spread", "Place")
     assert table.rows == (
-        ("Neck", "0", "untrained", "0", "0.500", "0.500", "-", "0.500 (20)", "0.500 (7)", "0.250", "0.900"),
-        ("Neck", "0", "untrained", "1", "-", "1.000", "-", "0.500 (20)", "-", "0.250", "0.900"),
-        ("Neck", "0", "mixcl", "0", "0.750", "0.500", "+0.250", "0.500 (20)", "1.000 (7)", "0.250", "0.900"),
-        ("Neck", "0", "mixcl", "1", "0.500", "0.500", "-", "0.500 (20)", "0.500 (7)", "0.250", "0.900"),
+        (
+            "Neck",
+            "0",
+            "untrained",
+            "0",
+            "0.500",
+            "0.500",
+            "-",
+            "0.500 (20)",
+            "0.500 (7)",
+            "0.250",
+            "0.900",
+            "0.250",
+        ),
+        ("Neck", "0", "untrained", "1", "-", "1.000", "-", "0.500 (20)", "-", "0.250", "0.900", "-"),
+        (
+            "Neck",
+            "0",
+            "mixcl",
+            "0",
+            "0.750",
+            "0.500",
+            "+0.250",
+            "0.500 (20)",
+            "1.000 (7)",
+            "0.250",
+            "0.900",
+            "0.250",
+        ),
+        ("Neck", "0", "mixcl", "1", "0.500", "0.500", "-", "0.500 (20)", "0.500 (7)", "0.250", "0.900", "-"),
     )
     assert table.data[2]["gain"] == 0.25
     assert (table.data[2]["effective_rank"], table.data[2]["training_voxels"]) == (2.0, 39)
