@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from mixcl_auto.cli.options import Settings, pass_settings
+from mixcl_auto.cli.report import print_report
 
 
 @click.command("demo", short_help="Run every stage on phantoms, in minutes.")
@@ -26,14 +27,12 @@ from mixcl_auto.cli.options import Settings, pass_settings
 def demo(settings: Settings, folder: Path, minutes: float) -> None:
     """Show every stage on computed phantoms, on a CPU, in minutes.
 
-    Makes a pool of three datasets and a target, plans, preprocesses, pre-trains, fine-tunes from scratch and
-    from the pre-trained encoder at two label fractions, and writes the report.
+    Makes a pool of three datasets and a target, plans, preprocesses, pre-trains, probes the encoder,
+    fine-tunes from it and from two draws of random weights at two label fractions, and writes the report.
     """
     from mixcl_auto.cli.progress_bar import open_progress
     from mixcl_auto.workflows.demo import WHAT_IT_SHOWS
     from mixcl_auto.workflows.demo import demo as run
 
     click.echo(WHAT_IT_SHOWS)
-    done = run(settings.workspace / folder, minutes=minutes, progress=open_progress(), say=click.echo)
-    click.echo(done.table("table1", "md").read_text(encoding="utf-8"))
-    click.echo(f"The page is {done.page}")
+    print_report(run(settings.workspace / folder, minutes=minutes, progress=open_progress(), say=click.echo))

@@ -1,8 +1,13 @@
 """``mixcl_auto report``."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from mixcl_auto.cli.options import Settings, pass_settings, plan_option
+
+if TYPE_CHECKING:
+    from mixcl_auto.io.workspace import ReportFolder
 
 
 @click.command("report", short_help="Write the tables and the HTML page.")
@@ -20,7 +25,11 @@ def report(settings: Settings, plan: str | None, with_paper: bool) -> None:
     """
     from mixcl_auto.workflows.report import report as run
 
-    folder = run(settings.workspace, plan=plan, with_paper=with_paper)
+    print_report(run(settings.workspace, plan=plan, with_paper=with_paper))
+
+
+def print_report(folder: "ReportFolder") -> None:
+    """The main table, what the differences say, and where the page is."""
     for text in (folder.table("table1", "md"), folder.findings):
         click.echo(text.read_text(encoding="utf-8"))
     click.echo(f"The page is {folder.page}")
