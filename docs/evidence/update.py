@@ -1,7 +1,7 @@
 """Bring what ``report`` writes on the study into ``docs/evidence.md``, word by word.
 
-``python docs/evidence/update.py`` makes the report of the records here, and puts its tables between the page's
-markers ``<!-- NAME -->`` and ``<!-- end -->`` and its figures into ``docs/images``.
+``python docs/evidence/update.py`` makes the report of the records here, and puts its tables between the
+page's markers ``<!-- NAME -->`` and ``<!-- end -->`` and its figures into ``docs/images``.
 """
 
 import re

@@ -200,7 +200,7 @@ def _is_trained(folder: FinetuneFolder, plan: Plan, dataset: str, init: Init) ->
     before = read_run(folder.run, FinetuneRun)
     if before is None:
         return False
-    refuse_other_finetuning(folder.path, before.plan, plan, dataset)
+    refuse_other_finetuning(folder.path, before, plan)
     if init.sha256 != (before.weights.sha256 if before.weights else None):
         raise RunError(
             f"{folder.path} holds a run that started from other weights of the name {init.name!r}; give the "

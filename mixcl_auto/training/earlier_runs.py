@@ -1,6 +1,6 @@
 """What an earlier run in the same folder means for the one that is asked for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,11 +9,14 @@ from mixcl_auto.io.files import read_text
 from mixcl_auto.records.plan import DatasetPlan, Plan
 from mixcl_auto.records.plan_edits import plan_differences
 from mixcl_auto.records.record import Record
+from mixcl_auto.records.run import FinetuneRun
 
 AnyRun = TypeVar("AnyRun", bound=Record)
 
 WITHOUT_EFFECT = frozenset({"workers", "checkpoint_every", "score_at"})
 """Fields of a trainer's section that change no result, so that a resumed run may have others."""
+OF_TRANSFERRED_WEIGHTS = frozenset({"transferred_rate"})
+"""Fields that change no result of a run from random weights either."""
 
 
 def read_run(path: Path, kind: type[AnyRun]) -> AnyRun | None:
@@ -45,20 +48,21 @@ def refuse_other_pretraining(folder: Path, before: Plan, now: Plan) -> None:
     )
 
 
-def refuse_other_finetuning(folder: Path, before: Plan, now: Plan, dataset: str) -> None:
-    """See that a folder's fine-tuning on a target, made under ``before``, is the one that ``now`` asks for.
+def refuse_other_finetuning(folder: Path, before: FinetuneRun, now: Plan) -> None:
+    """See that a folder's fine-tuning is the one that ``now`` asks for.
 
     Raises:
         RunError: listing every field that differs.
     """
     refuse_other_plan(
         folder,
-        before,
+        before.plan,
         now,
         sections=("preprocess", "network", "finetune", "inference"),
-        datasets=lambda plan: [plan.dataset(dataset)],
+        datasets=lambda plan: [plan.dataset(before.dataset)],
         dataset_fields=("labels", "cases", "fingerprint", "split"),
         remedy="save this plan under another file name, which names its results, or remove that folder",
+        without_effect=WITHOUT_EFFECT if before.weights else WITHOUT_EFFECT | OF_TRANSFERRED_WEIGHTS,
     )
 
 
@@ -71,6 +75,7 @@ def refuse_other_plan(
     datasets: Callable[[Plan], Sequence[DatasetPlan]],
     dataset_fields: Sequence[str],
     remedy: str,
+    without_effect: Collection[str] = WITHOUT_EFFECT,
 ) -> None:
     """See that the run in a folder was made by the same recipe.
 
@@ -82,6 +87,7 @@ def refuse_other_plan(
         datasets: those of a plan that the run uses.
         dataset_fields: of each that change its results.
         remedy: what to do otherwise.
+        without_effect: fields of the sections that may differ.
 
     Raises:
         RunError: listing every field that differs.
@@ -89,7 +95,7 @@ def refuse_other_plan(
     differences = [
         line
         for line in plan_differences(before, now, sections)
-        if line.split(":", 1)[0].split(".")[1] not in WITHOUT_EFFECT
+        if line.split(":", 1)[0].split(".")[1] not in without_effect
     ]
     differences += _dataset_differences(datasets(before), datasets(now), dataset_fields)
     if differences:

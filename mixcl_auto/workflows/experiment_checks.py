@@ -126,7 +126,7 @@ def _compare_pretraining(plan: Plan, folder: PretrainFolder) -> None:
 def _compare_finetuning(plan: Plan, folder: FinetuneFolder) -> None:
     run = read_finetune_run(folder)
     now = plan.model_copy(update={"finetune": plan.finetune.model_copy(update={"seed": run.seed})})
-    refuse_other_finetuning(folder.path, run.plan, now, run.dataset)
+    refuse_other_finetuning(folder.path, run, now)
 
 
 def _compare_encoders(project: Project, folders: Iterable[FinetuneFolder]) -> None:

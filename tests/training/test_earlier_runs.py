@@ -5,12 +5,32 @@ import pytest
 from mixcl_auto.errors import RunError
 from mixcl_auto.records.plan import DatasetPlan, Plan
 from mixcl_auto.records.plan_edits import edit_plan
-from mixcl_auto.records.run import PretrainRun
+from mixcl_auto.records.run import Environment, FinetuneRun, LoadedWeights, PretrainRun
 from mixcl_auto.training.earlier_runs import read_run, refuse_other_finetuning, refuse_other_plan
 
 LIVER = DatasetPlan(name="Liver", role="pretrain", labels={"liver": 1}, cases=("a", "b"), fingerprint="x")
 SPLEEN = DatasetPlan(name="Spleen", role="target", labels={"spleen": 1}, cases=("c",), fingerprint="y")
 PLAN = Plan(datasets=(LIVER, SPLEEN))
+ENVIRONMENT = Environment(mixcl_auto="0", torch="0", python="3.11", device="cpu", precision="fp32", threads=1)
+WEIGHTS = LoadedWeights(source="mixcl", sha256="0", loaded=("vit.norm.weight",))
+
+
+def finetuning(weights: LoadedWeights | None) -> FinetuneRun:
+    return FinetuneRun(
+        dataset="Spleen",
+        init="mixcl" if weights else "scratch",
+        fraction=0.05,
+        fold=0,
+        seed=0,
+        plan=PLAN,
+        status="finished",
+        environment=ENVIRONMENT,
+        weights=weights,
+        training_cases=("c",),
+        held_out_cases=(),
+        parameters=1,
+        iterations=1,
+    )
 
 
 def refuse(before: Plan, now: Plan) -> None:
@@ -37,9 +57,19 @@ def test_fields_without_effect_and_other_sections_may_differ() -> None:
         "network.layers=4",
     ]
     refuse(PLAN, edit_plan(PLAN, edits))
-    refuse_other_finetuning(
-        Path("results"), PLAN, edit_plan(PLAN, ["finetune.score_at=[5]", "finetune.workers=7"]), "Spleen"
-    )
+    edits = ["finetune.score_at=[5]", "finetune.workers=7"]
+    refuse_other_finetuning(Path("results"), finetuning(WEIGHTS), edit_plan(PLAN, edits))
+
+
+def test_the_rate_of_transferred_weights_has_no_effect_where_there_are_none() -> None:
+    slower = edit_plan(PLAN, ["finetune.transferred_rate=0.1"])
+    refuse_other_finetuning(Path("results"), finetuning(None), slower)
+    with pytest.raises(RunError, match=r"finetune\.transferred_rate: 1\.0 and 0\.1"):
+        refuse_other_finetuning(Path("results"), finetuning(WEIGHTS), slower)
+    with pytest.raises(RunError, match=r"finetune\.learning_rate"):
+        refuse_other_finetuning(
+            Path("results"), finetuning(None), edit_plan(slower, ["finetune.learning_rate=1"])
+        )
 
 
 def test_every_differing_field_is_listed() -> None:
