@@ -40,10 +40,9 @@ EDITS = (
     "experiment.folds=[0]",
     'experiment.inits=["scratch","scratch-2","mixcl"]',
     "pretrain.gradient_every=25",
-    "finetune.flip_probability=0",
-    "finetune.rotation_probability=0",
+    "pretrain.batch_size=4",
 )
-"""Phantoms all lie alike, and mirrored kidneys take longer to learn than a demo lasts."""
+"""In its few minutes more steps teach more than larger batches."""
 
 TRIAL = "trial"
 TRIAL_STEPS = 20
