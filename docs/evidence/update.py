@@ -1,7 +1,7 @@
 """Bring what ``report`` writes on the study into ``docs/evidence.md``, word by word.
 
-``python docs/evidence/update.py`` makes the report of the records here, and puts its tables between the
-page's markers ``<!-- NAME -->`` and ``<!-- end -->`` and its figures into ``docs/images``.
+``python docs/evidence/update.py`` makes the reports of the records here, and puts their tables between the
+page's markers ``<!-- PLAN NAME -->`` and ``<!-- end -->`` and their figures into ``docs/images``.
 """
 
 import re
@@ -14,19 +14,26 @@ from mixcl_auto.workflows.report import report
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "evidence.md"
 IMAGES = HERE.parent / "images"
-TABLES = ("table1", "findings", "differences", "table2", "budget", "probes")
+TABLES = {
+    "careful": ("table1", "findings", "differences", "table2", "budget", "probes"),
+    "study": ("table1", "findings", "budget"),
+}
 FIGURES = ("budget_HN_Organs", "label_efficiency_HN_Organs")
 
 
 def main() -> None:
     """Update the page and its figures."""
-    folder = report(HERE, plan="study")
     page = PAGE.read_text(encoding="utf-8")
-    for name in TABLES:
-        page = _replace(page, name, _text(folder, name))
+    for plan, tables in TABLES.items():
+        folder = report(HERE, plan=plan)
+        for name in tables:
+            page = _replace(page, f"{plan} {name}", _text(folder, name))
     PAGE.write_text(page, encoding="utf-8")
     for figure in FIGURES:
-        shutil.copyfile(folder.figure(f"{figure}.svg"), IMAGES / f"evidence_{figure}.svg")
+        shutil.copyfile(
+            HERE / "results" / "careful" / "report" / "figures" / f"{figure}.svg",
+            IMAGES / f"evidence_{figure}.svg",
+        )
 
 
 def _text(folder: ReportFolder, name: str) -> str:
