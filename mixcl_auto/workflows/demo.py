@@ -41,8 +41,9 @@ EDITS = (
     'experiment.inits=["scratch","scratch-2","mixcl"]',
     "pretrain.gradient_every=25",
     "pretrain.batch_size=4",
+    "finetune.transferred_rate=1.0",
 )
-"""In its few minutes more steps teach more than larger batches."""
+"""In its few minutes more steps teach more than larger batches, and leave little that a low rate would keep."""
 
 TRIAL = "trial"
 TRIAL_STEPS = 20

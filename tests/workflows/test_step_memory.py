@@ -230,7 +230,7 @@ def test_the_command_plans_for_the_memory_that_it_is_given(
     )
     assert done.plan.pretrain.batch_size == 3
     (decision,) = [item for item in done.plan.decisions if item.field == "pretrain.batch_size"]
-    assert decision.rule == "lowered from the preset's 4 to fit the memory"
+    assert decision.rule == "lowered from the preset's 8 to fit the memory"
     assert "measured 1.0 GB at batch 1, 1.3 GB at 2; 80% of 2.0 GB (--memory-gb)" in decision.reason
     assert ("pretrain", 1, 2.0) in asked
 
