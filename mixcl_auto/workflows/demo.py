@@ -43,7 +43,7 @@ EDITS = (
     "pretrain.batch_size=4",
     "finetune.transferred_rate=1.0",
 )
-"""In its few minutes more steps teach more than larger batches, and leave little that a low rate would keep."""
+"""In a few minutes more steps teach more than larger batches, and little is learned that is worth keeping."""
 
 TRIAL = "trial"
 TRIAL_STEPS = 20
