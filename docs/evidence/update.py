@@ -23,17 +23,14 @@ FIGURES = ("budget_HN_Organs", "label_efficiency_HN_Organs")
 
 def main() -> None:
     """Update the page and its figures."""
+    reports = {plan: report(HERE, plan=plan) for plan in TABLES}
     page = PAGE.read_text(encoding="utf-8")
     for plan, tables in TABLES.items():
-        folder = report(HERE, plan=plan)
         for name in tables:
-            page = _replace(page, f"{plan} {name}", _text(folder, name))
+            page = _replace(page, f"{plan} {name}", _text(reports[plan], name))
     PAGE.write_text(page, encoding="utf-8")
-    for figure in FIGURES:
-        shutil.copyfile(
-            HERE / "results" / "careful" / "report" / "figures" / f"{figure}.svg",
-            IMAGES / f"evidence_{figure}.svg",
-        )
+    for name in FIGURES:
+        shutil.copyfile(reports["careful"].figure(f"{name}.svg"), IMAGES / f"evidence_{name}.svg")
 
 
 def _text(folder: ReportFolder, name: str) -> str:

@@ -16,7 +16,7 @@ _SMALLEST_DEVIATION = 1e-6
 class PositionShare:
     """Variance between places over all variance, averaged over the channels that vary.
 
-    0 for maps that depend on the image alone, 1 for maps that are the same for every patch.
+    It is 0 for maps that depend on the image alone, 1 for maps that are the same for every patch.
 
     The maps come batch by batch, since those of all patches would not fit into memory.
 
@@ -33,9 +33,10 @@ class PositionShare:
 
     def add(self, maps: Tensor) -> None:
         """Count the maps (B, C, X, Y, Z) of B further patches."""
-        self.patches += len(maps)
-        self.sums += maps.double().sum(0)
-        self.squares += maps.double().square().sum(0)
+        wide = maps.double()
+        self.patches += len(wide)
+        self.sums += wide.sum(0)
+        self.squares += wide.square().sum(0)
 
     @property
     def is_finite(self) -> bool:

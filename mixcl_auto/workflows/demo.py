@@ -43,7 +43,8 @@ EDITS = (
     "pretrain.batch_size=4",
     "finetune.transferred_rate=1.0",
 )
-"""In a few minutes more steps teach more than larger batches, and little is learned that is worth keeping."""
+"""The preset's batch and its low rate of transferred weights are for longer pre-trainings: after 100
+steps the low rate cost MixCL Dice here."""
 
 TRIAL = "trial"
 TRIAL_STEPS = 20
