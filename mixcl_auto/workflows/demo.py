@@ -43,8 +43,7 @@ EDITS = (
     "pretrain.batch_size=4",
     "finetune.transferred_rate=1.0",
 )
-"""The preset's batch and its low rate of transferred weights are for longer pre-trainings: after 100
-steps the low rate cost MixCL Dice here."""
+"""The preset's batch and low rate of transferred weights were chosen with longer pre-trainings than a demo's."""
 
 TRIAL = "trial"
 TRIAL_STEPS = 20
