@@ -43,7 +43,7 @@ EDITS = (
     "pretrain.batch_size=4",
     "finetune.transferred_rate=1.0",
 )
-"""The preset's batch and low rate of transferred weights were chosen with longer pre-trainings than a demo's."""
+"""The preset's batch and low rate of transferred weights were chosen with pre-trainings longer than these."""
 
 TRIAL = "trial"
 TRIAL_STEPS = 20
