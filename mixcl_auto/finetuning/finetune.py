@@ -24,7 +24,11 @@ from mixcl_auto.records.record import content_hash
 from mixcl_auto.records.run import FinetuneRun
 from mixcl_auto.training.cases import count_label_voxels, open_cases
 from mixcl_auto.training.device import Precision, choose_device, resolve_precision
-from mixcl_auto.training.earlier_runs import read_run, refuse_other_finetuning
+from mixcl_auto.training.earlier_runs import (
+    begun_precision,
+    read_run,
+    refuse_other_finetuning,
+)
 from mixcl_auto.training.environment import describe_environment
 from mixcl_auto.training.loop import Job, train
 from mixcl_auto.training.state import resume_state, start_state
@@ -84,7 +88,9 @@ def finetune(
     cases = open_cases(workspace, plan, dataset, training_ids)
     open_cases(workspace, plan, dataset, split.fold(fold).held_out)  # predicted at the end; missed now
     chosen = choose_device(device)
-    precision = resolve_precision(plan.finetune.precision, chosen, plan.network.patch_size)
+    before = read_run(folder.run, FinetuneRun)
+    wanted = begun_precision(before, folder.checkpoint, plan.finetune.precision, chosen)
+    precision = resolve_precision(wanted, chosen, plan.network.patch_size)
     label_voxels = count_label_voxels(cases, planned.class_count)
     if ranks.is_first:
         _warn_of_unseen(planned, label_voxels)
@@ -150,8 +156,17 @@ def _train(
         careful=record.weights.loaded if record.weights else (),
         careful_factor=section.transferred_rate,
     )
-    resume_state(folder.checkpoint, state, ranks)
+    resumed = resume_state(
+        folder.checkpoint,
+        state,
+        ranks,
+        check=lambda before: refuse_other_finetuning(
+            folder.path, record.model_copy(update={"plan": before}), record.plan
+        ),
+    )
     if ranks.is_first:
+        if not resumed:
+            _remove_scores(folder)
         write_text(folder.run, record.to_json())
     what = f"{record.dataset} from {record.init}, {record.fraction:.0%}, fold {record.fold}"
     job = Job(
@@ -173,6 +188,12 @@ def _train(
     )
     steps_wanted = None if stop_at is None else max(0, stop_at - state.step)
     return train(job, state, progress=progress, stop_after=steps_wanted)
+
+
+def _remove_scores(folder: FinetuneFolder) -> None:
+    """Scores that a run finds when it begins are of an earlier one, whose other files were removed."""
+    for path in (folder.scores, *folder.scores_on_the_way().values()):
+        path.unlink(missing_ok=True)
 
 
 def patch_source(cases: Sequence[CaseReader], plan: Plan) -> PatchSource:

@@ -164,7 +164,8 @@ def _find_file(workspace: Workspace, plan_name: str, file: Path) -> Init:
             f"--init {file}: results would be taken for those of the plan's pre-training {file.stem!r}, "
             "which has other weights; rename the file"
         )
-    return Init(file.stem, file, sha256, source=str(file), method=read_notes(file).method)
+    notes = read_notes(file)
+    return Init(file.stem, file, sha256, str(file), notes.without, notes.method)
 
 
 def find_pretraining(

@@ -14,6 +14,7 @@ from mixcl_auto.errors import WeightsError
 from mixcl_auto.io.checkpoints import weights_metadata
 from mixcl_auto.io.files import read_text
 from mixcl_auto.networks.transfer import token_grid
+from mixcl_auto.records.plan_fields import Term
 from mixcl_auto.records.record import Record
 
 _LONGEST = 1_000_000
@@ -36,6 +37,8 @@ class WeightsNotes(Record):
     """Tokens along x, y and z of the position embedding."""
     method: Method = "unknown"
     """How an encoder was pre-trained."""
+    without: tuple[Term, ...] = ()
+    """Terms of Eq. 2 that its pre-training left out."""
 
 
 class _Part(Record):
@@ -54,6 +57,7 @@ class _Metadata(_Part):
 
     format: str
     method: str = "mixcl"  # at first they named none
+    without: Json[tuple[Term, ...]] = ()
     network: Json[_Network]
     spacing_mm: Json[Spacing] | None = None
     window_hu: Json[Window] | None = None
@@ -78,6 +82,7 @@ class _Metadata(_Part):
             window_hu=self.window_hu,
             position_grid=next(iter(self._grids()), None),
             method="unknown" if not is_encoder else "supervised" if self.method == "supervised" else "mixcl",
+            without=self.without,
         )
 
 

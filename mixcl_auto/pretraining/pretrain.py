@@ -19,7 +19,11 @@ from mixcl_auto.progress import Progress, Silent
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.records.run import PretrainRun
 from mixcl_auto.training.device import Precision, choose_device, resolve_precision
-from mixcl_auto.training.earlier_runs import read_run, refuse_other_pretraining
+from mixcl_auto.training.earlier_runs import (
+    begun_precision,
+    read_run,
+    refuse_other_pretraining,
+)
 from mixcl_auto.training.environment import describe_environment
 from mixcl_auto.training.loop import Job, train
 from mixcl_auto.training.state import resume_state, start_state
@@ -65,7 +69,9 @@ def pretrain(
         return folder
     pool = open_pool(workspace, plan)
     chosen = choose_device(device)
-    precision = resolve_precision(plan.pretrain.precision, chosen, plan.network.patch_size)
+    before = read_run(folder.run, PretrainRun)
+    wanted = begun_precision(before, folder.checkpoint, plan.pretrain.precision, chosen)
+    precision = resolve_precision(wanted, chosen, plan.network.patch_size)
     method = planned_method(plan, pool)
     record = PretrainRun(
         name=folder.path.name,
@@ -98,7 +104,12 @@ def _train(
     """Write the record and run the steps that are left; whether all are done."""
     plan, section = record.plan, record.plan.pretrain
     state = start_state(method.network, section, device=device, precision=precision, ranks=ranks)
-    resume_state(folder.checkpoint, state, ranks)
+    resume_state(
+        folder.checkpoint,
+        state,
+        ranks,
+        check=lambda before: refuse_other_pretraining(folder.path, before, plan),
+    )
     if ranks.is_first:
         write_text(folder.plan, plan.to_json())
         write_text(folder.run, record.to_json())

@@ -28,6 +28,8 @@ class Difference:
     """95 % Student-t over the pairs, a training run being the unit; none below two pairs."""
     over_folds: Interval | None = None
     """The same over the means of the folds; there where some fold has several seeds."""
+    folds: int = 0
+    """Of the pairs: several seeds of one fold speak of that fold alone."""
     nothing_found: bool = False
     """Dice is 0 in every run of both arms, which leaves nothing to be compared: there is no interval."""
 
@@ -85,6 +87,7 @@ def difference(
         mean=mean_defined(values),
         interval=None if nothing_found else t_interval(values),
         over_folds=None if nothing_found else fold_interval(differences),
+        folds=len({fold for fold, _ in differences}),
         nothing_found=nothing_found,
     )
 

@@ -1,9 +1,10 @@
 """What was run under a plan, read from ``run.json`` and ``scores.csv`` alone, and what is missing."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 from mixcl_auto.errors import MixCLError
@@ -19,6 +20,7 @@ from mixcl_auto.records.plan import Plan
 from mixcl_auto.records.plan_fields import SCRATCH as SCRATCH
 from mixcl_auto.records.run import FinetuneRun, PretrainRun
 from mixcl_auto.records.score import OrganScore
+from mixcl_auto.reporting.comparable import mixed_weights, other_encoder, other_plan
 
 Figure = Literal["dice", "dice_resampled", "hd95_mm", "surface_dice"]
 
@@ -66,7 +68,7 @@ class Grid:
     unfinished: tuple[UnfinishedRun, ...] = ()
     pretrainings: tuple[StartedPretraining, ...] = ()
     problems: tuple[str, ...] = ()
-    """Files that could not be read."""
+    """Files that could not be read, and folders that are not what they are called."""
     fold_counts: dict[str, int] = field(default_factory=dict)
     """How many folds each target has, where its split is at hand."""
     _by_key: dict[RunKey, ScoredRun] = field(default_factory=dict, repr=False, compare=False)
@@ -150,35 +152,75 @@ class Grid:
 
 
 def collect_grid(workspace: Workspace, plan: Plan, plan_name: str) -> Grid:
-    """Read everything that was run under a plan; files that can't be read are listed, not raised."""
-    finished: list[ScoredRun] = []
-    unfinished: list[UnfinishedRun] = []
-    pretrainings: list[StartedPretraining] = []
+    """Read everything that was run under a plan; files that can't be read are listed, not raised.
+
+    A scored run counts if it was made by the plan as it is now, and from the encoder that is there now: a
+    difference of two recipes says nothing about two encoders.
+    """
     problems: list[str] = []
+    pretrainings = list(_read_pretrainings(workspace, plan_name, problems))
+    read = list(_read_finetunings(workspace, plan_name, problems))
+    finished, set_aside = _comparable([run for run in read if isinstance(run, ScoredRun)], plan, pretrainings)
+    grid = Grid(
+        plan=plan,
+        finished=tuple(finished),
+        unfinished=(*(run for run in read if isinstance(run, UnfinishedRun)), *set_aside),
+        pretrainings=tuple(pretrainings),
+        problems=tuple(problems),
+        fold_counts=_count_folds(workspace, plan),
+    )
+    return replace(grid, unfinished=(*grid.unfinished, *_without_record(workspace, plan_name, grid)))
+
+
+def _read_finetunings(
+    workspace: Workspace, plan_name: str, problems: list[str]
+) -> Iterator[ScoredRun | UnfinishedRun]:
+    """All fine-tunings; one in a folder of another name would stand beside or for the run of that name."""
     for folder in workspace.finetune_runs(plan_name):
         try:
             read = read_finetuning(folder)
         except MixCLError as problem:
             problems.append(str(problem))
             continue
-        if isinstance(read, ScoredRun):
-            finished.append(read)
+        if folder.path == workspace.finetune(plan_name, *read.key).path:
+            yield read
         else:
-            unfinished.append(read)
-    for pretrain_folder in workspace.pretrain_runs(plan_name):
+            problems.append(_of_another_name(folder.path, workspace.finetune(plan_name, *read.key).path))
+
+
+def _read_pretrainings(
+    workspace: Workspace, plan_name: str, problems: list[str]
+) -> Iterator[StartedPretraining]:
+    for folder in workspace.pretrain_runs(plan_name):
         try:
-            pretrainings.append(StartedPretraining(pretrain_folder, read_pretrain_run(pretrain_folder)))
+            run = read_pretrain_run(folder)
         except MixCLError as problem:
             problems.append(str(problem))
-    grid = Grid(
-        plan=plan,
-        finished=tuple(finished),
-        unfinished=tuple(unfinished),
-        pretrainings=tuple(pretrainings),
-        problems=tuple(problems),
-        fold_counts=_count_folds(workspace, plan),
+            continue
+        if folder.path.name == run.name:
+            yield StartedPretraining(folder, run)
+        else:
+            problems.append(_of_another_name(folder.path, workspace.pretrain(plan_name, run.name).path))
+
+
+def _of_another_name(found: Path, wanted: Path) -> str:
+    return f"{found} is not counted: it holds a renamed or copied run, whose place is {wanted}"
+
+
+def _comparable(
+    scored: Sequence[ScoredRun], plan: Plan, pretrainings: Sequence[StartedPretraining]
+) -> tuple[list[ScoredRun], list[UnfinishedRun]]:
+    """The runs that may stand beside each other, and the others with the reason."""
+    made = {started.run.name: started.run for started in pretrainings}
+    reasons = {run.key: other_plan(run.run, plan) or other_encoder(run.run, made) for run in scored}
+    mixed = mixed_weights(run.run for run in scored if not reasons[run.key])
+    for run in scored:
+        if not reasons[run.key] and (count := mixed.get(run.key.init)):
+            reasons[run.key] = f"one of runs that started from {count} different weights of one name"
+    return (
+        [run for run in scored if not reasons[run.key]],
+        [UnfinishedRun(run.key, reasons[run.key]) for run in scored if reasons[run.key]],
     )
-    return replace(grid, unfinished=(*grid.unfinished, *_without_record(workspace, plan_name, grid)))
 
 
 def _without_record(workspace: Workspace, plan_name: str, grid: Grid) -> Iterator[UnfinishedRun]:
@@ -213,7 +255,7 @@ def read_finetuning(folder: FinetuneFolder) -> ScoredRun | UnfinishedRun:
         RunError: if its record is malformed.
     """
     run = read_finetune_run(folder)
-    if not folder.scores.is_file():
+    if run.status == "running" or not folder.scores.is_file():
         if failed := _failed(folder):
             return UnfinishedRun(key_of(run), failed)
         states = {"running": "in training or stopped", "trained": "trained, not scored"}

@@ -12,6 +12,11 @@ from mixcl_auto.reporting.tables import table_1_cells
 
 Outcome = Literal["higher", "lower", "no difference shown", "too few runs", "nothing found"]
 
+_IN_POOL = (
+    "The target is a part of the pool (role both): the pre-training has seen the held-out cases with their "
+    "labels, so this is not to be trusted; pre-train without it."
+)
+
 _LEAST_DECIMALS, _MOST_DECIMALS = 3, 6
 
 
@@ -47,13 +52,15 @@ def headline(grid: Grid) -> list[Verdict]:
     """The verdicts on every target and share of labels, MixCL first and the controls last.
 
     Comparisons without a pair of runs of one fold and seed have none. No difference is called one unless
-    its interval leaves out 0, and the interval over folds too where folds have several seeds.
+    its interval leaves out 0, and the interval over folds too where folds have several seeds; several seeds
+    of a single fold show nothing beyond that fold.
     """
     verdicts: list[Verdict] = []
     for target, fraction in table_1_cells(grid):
         compared = list(_compare(grid, target, fraction))
         controls = [each for each in compared if each.comparison.question == "control"]
-        verdicts += [_verdict(target, fraction, each, controls) for each in compared]
+        in_pool = target in {dataset.name for dataset in grid.plan.pool}
+        verdicts += [_verdict(target, fraction, each, controls, in_pool=in_pool) for each in compared]
     return verdicts
 
 
@@ -62,8 +69,15 @@ def outcome_of(found: Difference) -> Outcome:
     if found.nothing_found:
         return "nothing found"
     outcome = _outcome(found.interval)
+    if _is_of_one_fold(found):
+        return "too few runs"
     agreed = found.over_folds is None or _outcome(found.over_folds) == outcome
     return outcome if agreed else "no difference shown"
+
+
+def _is_of_one_fold(found: Difference) -> bool:
+    """Several runs that share training and held-out cases, whose spread leaves out what other cases do."""
+    return found.interval is not None and found.folds == 1
 
 
 def _compare(grid: Grid, target: str, fraction: float) -> Iterator[_Compared]:
@@ -83,7 +97,9 @@ def _outcome(interval: Interval | None) -> Outcome:
     return "lower" if interval.high < 0 else "no difference shown"
 
 
-def _verdict(target: str, fraction: float, compared: _Compared, controls: Sequence[_Compared]) -> Verdict:
+def _verdict(
+    target: str, fraction: float, compared: _Compared, controls: Sequence[_Compared], *, in_pool: bool
+) -> Verdict:
     found, question = compared.found, compared.comparison.question
     outcome = outcome_of(found)
     is_control = question == "control"
@@ -92,6 +108,8 @@ def _verdict(target: str, fraction: float, compared: _Compared, controls: Sequen
         if is_control
         else _caution(compared.mean, outcome, controls)
     )
+    if in_pool and not is_control:
+        caution = f"{_IN_POOL} {caution}".rstrip()
     return Verdict(
         target=target,
         fraction=fraction,
@@ -124,6 +142,11 @@ def _sentence(target: str, fraction: float, compared: _Compared, outcome: Outcom
         return (
             f"{place}: {said} in {runs}: too few for an interval, so nothing is shown; it takes two runs "
             "(folds or seeds) that both have."
+        )
+    if _is_of_one_fold(found):
+        return (
+            f"{place}: {said} (95 % interval {_ends(interval, decimals)} over {runs} of one fold): of that "
+            "fold's cases alone, so nothing is shown; it takes other folds."
         )
     ending = {"higher": "a gain", "lower": "a loss"}.get(outcome, "no difference is shown")
     return (

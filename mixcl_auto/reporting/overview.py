@@ -35,12 +35,12 @@ def missing_rows(grid: Grid) -> list[MissingRow]:
 
 
 def shortfall(grid: Grid) -> str:
-    """How many runs are missing and files unreadable, in a line; empty if none is."""
+    """How many runs are missing and files not counted, in a line; empty if none is."""
     said = []
     if grid.missing:
         said.append(f"{len(grid.missing)} of {len(grid.expected)} expected runs are missing")
     if count := len(grid.problems):
-        said.append(f"{count} {'file' if count == 1 else 'files'} unreadable")
+        said.append(f"{count} {'file' if count == 1 else 'files'} not counted")
     return f"{', '.join(said)}: see the page" if said else ""
 
 

@@ -4,12 +4,14 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import torch
+
 from mixcl_auto.errors import RunError
 from mixcl_auto.io.files import read_text
 from mixcl_auto.records.plan import DatasetPlan, Plan
 from mixcl_auto.records.plan_edits import plan_differences
 from mixcl_auto.records.record import Record
-from mixcl_auto.records.run import FinetuneRun
+from mixcl_auto.records.run import FinetuneRun, PretrainRun
 
 AnyRun = TypeVar("AnyRun", bound=Record)
 
@@ -31,20 +33,45 @@ def read_run(path: Path, kind: type[AnyRun]) -> AnyRun | None:
     return kind.from_json(text, source=str(path), error=RunError)
 
 
+def begun_precision(
+    before: FinetuneRun | PretrainRun | None, checkpoint: Path, planned: str, device: torch.device
+) -> str:
+    """What precision to ask for: ``auto`` is resolved once, when a run begins.
+
+    Args:
+        before: the earlier run in the folder.
+        checkpoint: of that run; without one it begins anew.
+        planned: the plan's value.
+        device: that computes now.
+
+    Raises:
+        RunError: if the device can't go on in the precision that the run began in.
+    """
+    if planned != "auto" or before is None or not checkpoint.is_file():
+        return planned
+    if before.environment.precision == "fp16" and device.type != "cuda":
+        raise RunError(
+            f"{checkpoint.parent}: the run began in fp16 on a GPU and can't go on in it on {device}; go on "
+            "on a GPU, or remove that folder to start again"
+        )
+    return before.environment.precision
+
+
 def refuse_other_pretraining(folder: Path, before: Plan, now: Plan) -> None:
     """See that a folder's pre-training, made under ``before``, is the one that ``now`` asks for.
 
     Raises:
         RunError: listing every field that differs.
     """
-    refuse_other_plan(
-        folder,
+    differences = _differences(
         before,
         now,
         sections=("preprocess", "network", "pretrain"),
         datasets=lambda plan: plan.pool,
         dataset_fields=("labels", "cases", "fingerprint"),
-        remedy="pre-train under another name (--name), or remove that folder to start again",
+    )
+    _refuse(
+        folder, differences, "pre-train under another name (--name), or remove that folder to start again"
     )
 
 
@@ -54,50 +81,58 @@ def refuse_other_finetuning(folder: Path, before: FinetuneRun, now: Plan) -> Non
     Raises:
         RunError: listing every field that differs.
     """
-    refuse_other_plan(
+    _refuse(
         folder,
+        finetuning_differences(before, now),
+        "save this plan under another file name, which names its results, or remove that folder",
+    )
+
+
+def finetuning_differences(before: FinetuneRun, now: Plan) -> list[str]:
+    """Every field in which the plan of a fine-tuning differs from ``now`` and that changes its results."""
+    return _differences(
         before.plan,
         now,
         sections=("preprocess", "network", "finetune", "inference"),
-        datasets=lambda plan: [plan.dataset(before.dataset)],
+        datasets=lambda plan: [d for d in plan.datasets if d.name == before.dataset],
         dataset_fields=("labels", "cases", "fingerprint", "split"),
-        remedy="save this plan under another file name, which names its results, or remove that folder",
         without_effect=WITHOUT_EFFECT if before.weights else WITHOUT_EFFECT | OF_TRANSFERRED_WEIGHTS,
     )
 
 
-def refuse_other_plan(
-    folder: Path,
+def with_seed_of(run: FinetuneRun, plan: Plan) -> Plan:
+    """The plan with the run's seed, of which an experiment has several."""
+    return plan.model_copy(update={"finetune": plan.finetune.model_copy(update={"seed": run.seed})})
+
+
+def _differences(
     before: Plan,
     now: Plan,
     *,
     sections: Sequence[str],
     datasets: Callable[[Plan], Sequence[DatasetPlan]],
     dataset_fields: Sequence[str],
-    remedy: str,
     without_effect: Collection[str] = WITHOUT_EFFECT,
-) -> None:
-    """See that the run in a folder was made by the same recipe.
+) -> list[str]:
+    """What of two plans differs and changes results.
 
     Args:
-        folder: of the run.
-        before: the plan that it used.
+        before: the plan that a run used.
         now: the plan to use.
         sections: that change its results.
         datasets: those of a plan that the run uses.
         dataset_fields: of each that change its results.
-        remedy: what to do otherwise.
         without_effect: fields of the sections that may differ.
-
-    Raises:
-        RunError: listing every field that differs.
     """
     differences = [
         line
         for line in plan_differences(before, now, sections)
         if line.split(":", 1)[0].split(".")[1] not in without_effect
     ]
-    differences += _dataset_differences(datasets(before), datasets(now), dataset_fields)
+    return differences + _dataset_differences(datasets(before), datasets(now), dataset_fields)
+
+
+def _refuse(folder: Path, differences: Sequence[str], remedy: str) -> None:
     if differences:
         lines = "\n".join(f"  {line}" for line in differences)
         raise RunError(

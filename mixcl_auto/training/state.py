@@ -5,7 +5,7 @@ learning rate on the step, so there is no generator, sampler position or schedul
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,8 +140,17 @@ def save_state(path: Path, state: TrainingState, plan: Plan) -> None:
     save_checkpoint(path, document)
 
 
-def resume_state(path: Path, state: TrainingState, ranks: Ranks = ALONE) -> bool:
+def resume_state(
+    path: Path, state: TrainingState, ranks: Ranks = ALONE, *, check: Callable[[Plan], None] | None = None
+) -> bool:
     """Bring a fresh state to where the newest whole checkpoint was taken, by however many processes.
+
+    Args:
+        path: of the checkpoint.
+        state: to bring there.
+        ranks: the processes that train together.
+        check: raises for a plan that this run may not go on from; the record beside the checkpoint may be
+            gone.
 
     Returns:
         Whether there was one.
@@ -152,6 +161,8 @@ def resume_state(path: Path, state: TrainingState, ranks: Ranks = ALONE) -> bool
     """
     document = load_checkpoint(path)
     if document is not None:
+        if check is not None:
+            check(Plan.from_json(document["plan"], source=str(path), error=RunError))
         _restore(path, state, document)
     steps = ranks.gather(state.step)
     if len(set(steps)) > 1:

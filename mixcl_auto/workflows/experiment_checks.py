@@ -11,7 +11,11 @@ from mixcl_auto.records.experiment import check_experiment, init_name, pretraini
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.records.plan_edits import leave_out, use_method
 from mixcl_auto.training.cases import open_cases
-from mixcl_auto.training.earlier_runs import refuse_other_finetuning, refuse_other_pretraining
+from mixcl_auto.training.earlier_runs import (
+    refuse_other_finetuning,
+    refuse_other_pretraining,
+    with_seed_of,
+)
 from mixcl_auto.workflows.experiment_units import (
     Experiment,
     GridUnit,
@@ -125,8 +129,7 @@ def _compare_pretraining(plan: Plan, folder: PretrainFolder) -> None:
 
 def _compare_finetuning(plan: Plan, folder: FinetuneFolder) -> None:
     run = read_finetune_run(folder)
-    now = plan.model_copy(update={"finetune": plan.finetune.model_copy(update={"seed": run.seed})})
-    refuse_other_finetuning(folder.path, run, now)
+    refuse_other_finetuning(folder.path, run, with_seed_of(run, plan))
 
 
 def _compare_encoders(project: Project, folders: Iterable[FinetuneFolder]) -> None:

@@ -151,3 +151,22 @@ def test_a_stopped_pretraining_that_lost_its_record_ends_the_same(
     folder.run.unlink()
     mixcl_auto.pretrain(workspace, name="again", device="cpu")
     assert folder.log.read_bytes() == trained.pretrain("plan", "mixcl").log.read_bytes()
+
+
+def test_a_checkpoint_without_its_record_is_no_start_for_another_plan(workspace: Workspace) -> None:
+    folder = unfinish(workspace, "running")
+    folder.run.unlink()
+    said = refused(workspace, *FINETUNE, "--set", "finetune.learning_rate=0.5")
+    assert "finetune.learning_rate" in said
+    assert f"{folder.path} holds a run of another plan" in " ".join(said.split())
+
+
+def test_a_run_that_begins_anew_is_scored_anew(workspace: Workspace, trained: Workspace) -> None:
+    folder = finetuned(workspace)
+    kept = folder.scores.read_bytes()
+    folder.scores.write_text(folder.scores.read_text().replace("0.", "0.9"))
+    assert folder.scores.read_bytes() != kept
+    for path in (folder.run, folder.weights, folder.checkpoint):
+        path.unlink(missing_ok=True)
+    succeed(workspace, *FINETUNE)
+    assert folder.scores.read_bytes() == kept

@@ -10,7 +10,8 @@ from mixcl_auto.io.scores import write_scores
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.records.experiment_plan import ExperimentPlan
 from mixcl_auto.records.plan import DatasetPlan, Decision, Plan
-from mixcl_auto.records.run import Environment, FinetuneRun, PretrainRun
+from mixcl_auto.records.plan_edits import edit_plan
+from mixcl_auto.records.run import Environment, FinetuneRun, LoadedWeights, PretrainRun
 from mixcl_auto.records.score import OrganScore
 
 ENVIRONMENT = Environment(
@@ -84,6 +85,8 @@ class Lab:
         status="finished",
         scored=True,
         log=False,
+        edits=(),
+        weights=None,
     ):
         """A run on cases 'a' and 'b'; ``dice`` is a number for all, or {case: {organ: dice}}."""
         cases = dice if isinstance(dice, dict) else {c: dict.fromkeys(ORGANS, dice) for c in ("a", "b")}
@@ -96,10 +99,10 @@ class Lab:
             fraction=fraction,
             fold=fold,
             seed=seed,
-            plan=self.plan,
+            plan=edit_plan(self.plan, [f"finetune.seed={seed}", *edits]),
             status=status,
             environment=ENVIRONMENT,
-            weights=None,
+            weights=weights and LoadedWeights(source=init, sha256=weights, loaded=("vit.norm.weight",)),
             training_cases=("c",),
             held_out_cases=("a", "b"),
             parameters=1000,
@@ -115,7 +118,7 @@ class Lab:
             write_text(folder.log, "\n".join(["step,loss", *rows]) + "\n")
         return folder
 
-    def pretrain(self, name="mixcl", without=(), log=False, method="mixcl"):
+    def pretrain(self, name="mixcl", without=(), log=False, method="mixcl", encoder=None):
         """A finished pre-training."""
         folder = self.workspace.pretrain("plan", name)
         section = self.plan.pretrain.model_copy(update={"without": without, "method": method})
@@ -126,6 +129,7 @@ class Lab:
             environment=ENVIRONMENT,
             parameters=92_800_000,
             iterations=1000,
+            encoder_sha256=encoder,
         )
         write_text(folder.run, run.to_json())
         if log:

@@ -243,3 +243,25 @@ def test_names_are_no_markup_in_the_findings(make_lab):
     for fold in (0, 1):
         lab.finetune("a*b*<i>", 0.05, fold, 0.6)
     assert r"a\*b\*\<i> is" in findings_markdown(verdicts(lab))
+
+
+def test_seeds_of_a_single_fold_show_nothing_beyond_it(make_lab):
+    lab = make_lab(fractions=(0.05,), folds=(0,), seeds=(0, 1, 2))
+    for seed, gain in enumerate((0.10, 0.11, 0.10)):
+        lab.finetune("scratch", 0.05, 0, 0.5, seed=seed)
+        lab.finetune("mixcl", 0.05, 0, 0.5 + gain, seed=seed)
+    (verdict,) = verdicts(lab)
+    assert verdict.outcome == "too few runs"
+    assert verdict.sentence.endswith(
+        "over 3 runs of one fold): of that fold's cases alone, so nothing is shown; it takes other folds."
+    )
+    assert verdict.caution == ""
+
+
+def test_a_target_within_the_pool_is_not_to_be_trusted(full_lab):
+    both = full_lab.plan.dataset("Target_1").model_copy(update={"role": "both"})
+    full_lab.plan = full_lab.plan.model_copy(update={"datasets": (full_lab.plan.datasets[0], both)})
+    fill(full_lab, scratch=[0.5, 0.4, 0.9], scratch_2=[0.51, 0.39, 0.9], mixcl=[0.6, 0.5, 1.0])
+    cautions = {verdict.question: verdict.caution for verdict in verdicts(full_lab)}
+    assert cautions["pre-training"].startswith("The target is a part of the pool (role both)")
+    assert "pool" not in cautions["control"]

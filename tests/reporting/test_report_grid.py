@@ -143,7 +143,7 @@ def test_a_run_whose_record_is_malformed_is_unreadable_rather_than_not_started(m
         ("Target_1", "scratch", "100%", "0", "unreadable"),
         ("Target_1", "scratch", "100%", "1", "not started"),
     ]
-    said = "2 of 2 expected runs are missing, 1 file unreadable: see the page"
+    said = "2 of 2 expected runs are missing, 1 file not counted: see the page"
     assert shortfall(grid) == said
 
 
@@ -153,7 +153,7 @@ def test_a_complete_grid_lacks_nothing(make_lab):
     assert shortfall(collect(lab)) == ""
     lab.finetune("other", 1.0, 0, 0.5).scores.write_text("?")
     lab.finetune("another", 1.0, 0, 0.5).scores.write_text("?")
-    assert shortfall(collect(lab)) == "2 files unreadable: see the page"
+    assert shortfall(collect(lab)) == "2 files not counted: see the page"
 
 
 def test_runs_are_grouped_once_and_whoever_changes_an_arm_changes_no_other(unfinished_lab):
@@ -162,3 +162,68 @@ def test_runs_are_grouped_once_and_whoever_changes_an_arm_changes_no_other(unfin
     grid.arm("Target_1", "scratch", 0.05).clear()
     assert len(grid.arm("Target_1", "scratch", 0.05)) == 3
     assert grid.arm("Target_1", "nobody", 0.05) == {}
+
+
+def test_a_run_of_another_plan_stands_beside_no_other(make_lab):
+    lab = make_lab(fractions=(1.0,), folds=(0, 1), inits=("scratch",))
+    lab.finetune("scratch", 1.0, 0, 0.5, edits=["finetune.iterations=99", "finetune.learning_rate=0.5"])
+    lab.finetune("scratch", 1.0, 1, 0.5, edits=["finetune.workers=9"])
+    grid = collect(lab)
+    assert [run.key.fold for run in grid.finished] == [1]
+    (left_out,) = grid.unfinished
+    assert left_out.state.startswith("made under another plan (its value and this plan's: finetune.")
+    assert "finetune.learning_rate: 0.5 and " in left_out.state
+    assert grid.missing == (left_out.key,)
+
+
+def test_runs_on_cases_that_the_plan_has_no_longer_do_not_count(make_lab):
+    lab = make_lab(fractions=(1.0,), folds=(0,), inits=("scratch",))
+    lab.finetune("scratch", 1.0, 0, 0.5)
+    target = lab.plan.dataset("Target_1").model_copy(update={"cases": ("a", "b", "new")})
+    lab.plan = lab.plan.model_copy(update={"datasets": (lab.plan.datasets[0], target)})
+    assert collect(lab).finished == ()
+    assert "datasets.Target_1.cases: not the same" in collect(lab).unfinished[0].state
+
+
+def test_a_run_from_an_encoder_that_was_replaced_does_not_count(make_lab):
+    lab = make_lab(fractions=(1.0,), folds=(0, 1), inits=("mixcl",))
+    lab.pretrain("mixcl", encoder="new")
+    lab.finetune("mixcl", 1.0, 0, 0.5, weights="old")
+    lab.finetune("mixcl", 1.0, 1, 0.5, weights="new")
+    grid = collect(lab)
+    assert [run.key.fold for run in grid.finished] == [1]
+    assert grid.unfinished[0].state == "from another encoder than there is now"
+
+
+def test_runs_from_different_weights_of_one_name_do_not_count(make_lab):
+    lab = make_lab(fractions=(1.0,), folds=(0, 1), inits=("scratch",))
+    for fold, weights in enumerate(("first", "second")):
+        lab.finetune("scratch", 1.0, fold, 0.4)
+        lab.finetune("file", 1.0, fold, 0.5, weights=weights)
+    grid = collect(lab)
+    assert {run.key.init for run in grid.finished} == {"scratch"}
+    assert {run.state for run in grid.unfinished} == {
+        "one of runs that started from 2 different weights of one name"
+    }
+
+
+def test_a_renamed_or_copied_run_stands_for_no_other(make_lab):
+    lab = make_lab(fractions=(1.0,), folds=(0,), inits=("scratch",))
+    old = lab.finetune("scratch", 1.0, 0, 0.2).path
+    copied = old.rename(old.with_name("seed_0_old"))
+    pretrained = lab.pretrain("mixcl").path
+    pretrained.rename(pretrained.with_name("mixcl_old"))
+    lab.finetune("scratch", 1.0, 0, 0.8)
+    grid = collect(lab)
+    assert [run.headline() for run in grid.finished] == [pytest.approx(0.8)]
+    assert grid.pretrainings == ()
+    assert sorted(problem.split(" is not counted")[0] for problem in grid.problems) == sorted(
+        [str(copied), str(pretrained.with_name("mixcl_old"))]
+    )
+    assert f"whose place is {old}" in " ".join(grid.problems)
+
+
+def test_scores_beside_a_record_of_a_run_in_training_are_of_an_earlier_one(make_lab):
+    lab = make_lab(fractions=(1.0,), folds=(0,), inits=("scratch",))
+    lab.finetune("scratch", 1.0, 0, 0.5, status="running")
+    assert missing_rows(collect(lab)) == [("Target_1", "scratch", "100%", "0", "in training or stopped")]

@@ -1,12 +1,18 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from mixcl_auto.errors import RunError
 from mixcl_auto.records.plan import DatasetPlan, Plan
 from mixcl_auto.records.plan_edits import edit_plan
 from mixcl_auto.records.run import Environment, FinetuneRun, LoadedWeights, PretrainRun
-from mixcl_auto.training.earlier_runs import read_run, refuse_other_finetuning, refuse_other_plan
+from mixcl_auto.training.earlier_runs import (
+    begun_precision,
+    read_run,
+    refuse_other_finetuning,
+    refuse_other_pretraining,
+)
 
 LIVER = DatasetPlan(name="Liver", role="pretrain", labels={"liver": 1}, cases=("a", "b"), fingerprint="x")
 SPLEEN = DatasetPlan(name="Spleen", role="target", labels={"spleen": 1}, cases=("c",), fingerprint="y")
@@ -34,15 +40,7 @@ def finetuning(weights: LoadedWeights | None) -> FinetuneRun:
 
 
 def refuse(before: Plan, now: Plan) -> None:
-    refuse_other_plan(
-        Path("results/plan/pretrain/mixcl"),
-        before,
-        now,
-        sections=("preprocess", "pretrain"),
-        datasets=lambda plan: plan.pool,
-        dataset_fields=("labels", "cases"),
-        remedy="use --name",
-    )
+    refuse_other_pretraining(Path("results/plan/pretrain/mixcl"), before, now)
 
 
 def test_same_plan_is_accepted() -> None:
@@ -54,7 +52,7 @@ def test_fields_without_effect_and_other_sections_may_differ() -> None:
         "pretrain.workers=7",
         "pretrain.checkpoint_every=3",
         "finetune.learning_rate=1",
-        "network.layers=4",
+        "inference.overlap=0.25",
     ]
     refuse(PLAN, edit_plan(PLAN, edits))
     edits = ["finetune.score_at=[5]", "finetune.workers=7"]
@@ -80,7 +78,7 @@ def test_every_differing_field_is_listed() -> None:
         "results/plan/pretrain/mixcl holds a run of another plan (its value, then this plan's):",
         "  preprocess.window_hu: [-150.0, 250.0] and [0.0, 100.0]",
         "  pretrain.seed: 0 and 3",
-        "use --name",
+        "pre-train under another name (--name), or remove that folder to start again",
     ]
 
 
@@ -107,3 +105,18 @@ def test_malformed_record_is_an_error_that_names_the_file(tmp_path: Path) -> Non
     (tmp_path / "run.json").write_text('{"name": "mixcl"}')
     with pytest.raises(RunError, match=r"run\.json: \d+ mistake\(s\)"):
         read_run(tmp_path / "run.json", PretrainRun)
+
+
+def test_a_run_goes_on_in_the_precision_that_it_began_in(tmp_path: Path) -> None:
+    cpu, checkpoint = torch.device("cpu"), tmp_path / "checkpoint.pt"
+    before = finetuning(None)  # in fp32
+    assert begun_precision(before, checkpoint, "auto", cpu) == "auto"
+    checkpoint.touch()
+    assert begun_precision(before, checkpoint, "auto", cpu) == "fp32"
+    assert begun_precision(before, checkpoint, "bf16", cpu) == "bf16"
+    assert begun_precision(None, checkpoint, "auto", cpu) == "auto"
+    environment = ENVIRONMENT.model_copy(update={"precision": "fp16"})
+    on_gpu = before.model_copy(update={"environment": environment})
+    assert begun_precision(on_gpu, checkpoint, "auto", torch.device("cuda")) == "fp16"
+    with pytest.raises(RunError, match="began in fp16 on a GPU and can't go on in it on cpu"):
+        begun_precision(on_gpu, checkpoint, "auto", cpu)
