@@ -14,6 +14,8 @@ _CHANNEL = "_0000"
 _DATA_ENDINGS = (".raw", ".zraw", ".raw.gz", ".img", ".img.gz")
 """Of files that hold the voxels of a header beside them."""
 _LARGEST_LABEL = 255
+_IGNORE = "ignore"
+"""What nnU-Net v2 calls its label of voxels without a reference."""
 
 
 def dataset_folders(raw_data: Path) -> list[Path]:
@@ -109,7 +111,8 @@ def parse_labels(labels: Mapping[str, Any], path: Path) -> dict[str, int]:
         path: of that file, for errors.
 
     Raises:
-        DataError: if they are not 1 to n without gaps, or if a name stands twice.
+        DataError: if they are not 1 to n without gaps, if a name stands twice, or if one is nnU-Net's
+            ``ignore``.
     """
     pairs = [_label_pair(key, value) for key, value in labels.items()]
     odd = [key for key, pair in zip(labels, pairs, strict=True) if pair is None]
@@ -119,6 +122,7 @@ def parse_labels(labels: Mapping[str, Any], path: Path) -> dict[str, int]:
             "and ignored labels are not supported)"
         )
     named = [pair for pair in pairs if pair is not None and pair[1] != 0]
+    _refuse_ignore_label(named, path)
     if nameless := [value for name, value in named if not is_printable_name(name)]:
         raise DataError(
             f"{path}: labels {nameless} have no name that can be printed (at most 200 bytes, no control "
@@ -133,6 +137,17 @@ def parse_labels(labels: Mapping[str, Any], path: Path) -> dict[str, int]:
     if repeated := _repeated(name for name, _ in named):
         raise DataError(f"{path}: labels {', '.join(repeated)} appear twice; give each organ its own name")
     return dict(sorted(named, key=lambda pair: pair[1]))
+
+
+def _refuse_ignore_label(labels: Iterable[tuple[str, int]], path: Path) -> None:
+    """Voxels of nnU-Net's label called ``ignore`` have no reference; as an organ they would be learnt."""
+    for name, value in labels:
+        if name.strip().casefold() == _IGNORE:
+            raise DataError(
+                f"{path}: label {shown(name)} ({value}): an ignore label is not supported, and would be "
+                "learnt and scored as an organ; leave out the cases that have it and remove the entry, or "
+                "give its voxels the background's value (0), but only if they are background"
+            )
 
 
 def _label_pair(key: str, value: Any) -> tuple[str, int] | None:

@@ -19,7 +19,8 @@ def make_split(
 
     Iterative stratification (Sechidis et al., 2011) over patients: those with the rarest label are dealt out
     first, each to the fold that has fewest patients with it; then patients change folds as long as that gives
-    a label to a fold that lacks it, so that no fold lacks a label where that can be (contrived cases apart).
+    a label to a fold that lacks it, so that no fold lacks a label where that can be (contrived cases apart);
+    last, they move to smaller folds, so that a fraction is of about as many patients in every fold.
     A fold's training cases are in a random order, of which a smaller fraction takes a shorter prefix.
 
     Args:
@@ -40,7 +41,8 @@ def make_split(
         )
     if not 2 <= folds <= len(patients):
         raise PlanError(f"{dataset}: {folds} folds can't be made of {len(patients)} patients")
-    fold_of = _exchange(_deal(patients, folds, np.random.default_rng([seed, 0])), patients)
+    dealt = _deal(patients, folds, np.random.default_rng([seed, 0]))
+    fold_of = _even(_exchange(dealt, patients), patients)
     return DatasetSplit(
         dataset=dataset,
         seed=seed,
@@ -114,6 +116,35 @@ def _gain(
     lost += sum(counts[end, label] == 1 for label in back - going)
     won = sum(counts[end, label] == 0 for label in going - back)
     return won + sum(counts[start, label] == 0 for label in back - going) - lost
+
+
+def _even(fold_of: Mapping[str, int], patients: Mapping[str, frozenset[int]]) -> dict[str, int]:
+    """Move patients to smaller folds until sizes differ by one at most, or a fold would lose a label."""
+    best = dict(fold_of)
+    while moves := _evening_moves(best, patients):
+        best.update([min(moves, key=lambda move: moves[move])])
+    return best
+
+
+def _evening_moves(
+    fold_of: Mapping[str, int], patients: Mapping[str, frozenset[int]]
+) -> dict[tuple[str, int], tuple[int, int]]:
+    """Patient and a fold at least two smaller, where that takes no label from the patient's fold.
+
+    Of each move, minus the difference in size, and how much it unbalances the labels: half the change of the
+    sum over folds and labels of the squared number of patients.
+    """
+    counts = Counter((fold, label) for name, fold in fold_of.items() for label in patients[name])
+    sizes = Counter(fold_of.values())
+    return {
+        (name, end): (
+            sizes[end] - sizes[start],
+            sum(counts[end, label] - counts[start, label] + 1 for label in patients[name]),
+        )
+        for name, start in fold_of.items()
+        for end in sorted(sizes)
+        if sizes[end] <= sizes[start] - 2 and all(counts[start, label] > 1 for label in patients[name])
+    }
 
 
 def _rarest(remaining: Sequence[str], patients: Mapping[str, frozenset[int]]) -> int | None:

@@ -2,12 +2,18 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mixcl_auto.records.case import RawDataset, Role
 from mixcl_auto.records.finding import Finding
 from mixcl_auto.records.inspection import CaseInspection
+from mixcl_auto.validation.dataset_roles import Roles, meet, roles_of
+from mixcl_auto.validation.patient_checks import (
+    patients_are_in_one_role,
+    series_of_a_patient_are_grouped,
+    series_of_a_patient_are_in_one_role,
+)
 
 DatasetCheck = Callable[[Sequence[RawDataset], Sequence[CaseInspection]], Iterator[Finding]]
 
@@ -36,7 +42,7 @@ def scans_differ(datasets: Sequence[RawDataset], found: Sequence[CaseInspection]
 
     Of a scan in a target and in the pool, the pool's copy is the one too many.
     """
-    roles = _roles(datasets)
+    roles = roles_of(datasets)
     groups: dict[str, list[CaseInspection]] = defaultdict(list)
     for case in found:
         if case.image:
@@ -70,52 +76,6 @@ def label_maps_differ(datasets: Sequence[RawDataset], found: Sequence[CaseInspec
             )
 
 
-def patients_are_in_one_role(
-    datasets: Sequence[RawDataset], found: Sequence[CaseInspection]
-) -> Iterator[Finding]:
-    """A patient named in a target dataset is not also named in the pool; ids taken from the case are passed.
-
-    Without ``patient`` a case's own id stands in for it, and two datasets may both have a ``case_1``. Several
-    cases of one patient within a dataset are fine: the folds keep them together. Patients are not called by
-    name, since the list of findings may be passed on.
-    """
-    roles = _roles(datasets)
-    named: dict[str, list[CaseInspection]] = defaultdict(list)
-    for case in found:
-        if case.patient != case.case:
-            named[case.patient].append(case)
-    for cases in named.values():
-        for case in cases:
-            if roles[case.dataset] == "target":
-                continue
-            others = (one for one in cases if one.dataset != case.dataset)
-            other = next((one for one in others if _meet(roles[case.dataset], roles[one.dataset])), None)
-            if other is not None:
-                yield _shared_patient(case, other)
-
-
-def series_of_a_patient_are_grouped(
-    datasets: Sequence[RawDataset], found: Sequence[CaseInspection]
-) -> Iterator[Finding]:
-    """DICOM series of one patient have one ``patient``.
-
-    An id that all series of a dataset share is an anonymiser's, and tells nothing.
-    """
-    for dataset in datasets:
-        series = [case for case in found if case.dataset == dataset.name and case.dicom_patient]
-        if len(series) > 2 and len({case.dicom_patient for case in series}) == 1:
-            continue
-        first: dict[str, CaseInspection] = {}
-        for case in series:
-            other = first.setdefault(case.dicom_patient, case)
-            if other.patient != case.patient:
-                message = (
-                    f"its series is of the same patient as that of {other.case}: give both the same "
-                    "`patient` in dataset.json, or one may be trained on while the other is held out"
-                )
-                yield Finding(severity="warning", dataset=dataset.name, case=case.case, message=message)
-
-
 def every_label_occurs(datasets: Sequence[RawDataset], found: Sequence[CaseInspection]) -> Iterator[Finding]:
     """Every declared organ is labelled in some case."""
     for dataset in datasets:
@@ -146,28 +106,20 @@ DATASET_CHECKS: tuple[DatasetCheck, ...] = (
     label_maps_differ,
     patients_are_in_one_role,
     series_of_a_patient_are_grouped,
+    series_of_a_patient_are_in_one_role,
     every_label_occurs,
     orientations_agree,
 )
 
 
-def _roles(datasets: Sequence[RawDataset]) -> dict[str, Role]:
-    return {dataset.name: dataset.role for dataset in datasets}
-
-
-def _meet(one: Role, other: Role) -> bool:
-    """Whether one dataset pre-trains and the other is a target."""
-    return (one != "target" and other != "pretrain") or (one != "pretrain" and other != "target")
-
-
-def _leak(first: CaseInspection, second: CaseInspection, roles: Mapping[str, Role]) -> bool:
+def _leak(first: CaseInspection, second: CaseInspection, roles: Roles) -> bool:
     """Whether one scan in both places would show held-out labels to training."""
     if first.dataset != second.dataset:
-        return _meet(roles[first.dataset], roles[second.dataset])
+        return meet(roles[first.dataset], roles[second.dataset])
     return roles[first.dataset] != "pretrain" and first.patient != second.patient
 
 
-def _duplicate(first: CaseInspection, second: CaseInspection, roles: Mapping[str, Role]) -> Finding:
+def _duplicate(first: CaseInspection, second: CaseInspection, roles: Roles) -> Finding:
     leaks = _leak(first, second, roles)
     between_targets = first.dataset != second.dataset and roles[second.dataset] == "target"
     advice = "it counts twice; remove one of them"
@@ -182,14 +134,6 @@ def _duplicate(first: CaseInspection, second: CaseInspection, roles: Mapping[str
         file=second.image.path if second.image else None,
         message=f"the same scan as {first.dataset}, {first.case}: {advice}",
     )
-
-
-def _shared_patient(case: CaseInspection, other: CaseInspection) -> Finding:
-    message = (
-        f"the same patient as {other.dataset}, {other.case}: one dataset pre-trains, the other is a target, "
-        "and the held-out folds would leak; take the patient out of one of them"
-    )
-    return Finding(severity="error", dataset=case.dataset, case=case.case, message=message)
 
 
 def _further_channel(dataset: str, case: str, path: Path) -> Finding:

@@ -118,14 +118,26 @@ def list_target_as_series(d: RawData) -> None:
 
 
 def list_a_patient_twice(d: RawData) -> None:
+    list_series(d, "Pool", 0, {"a": "Ann", "b": "Ann", "c": "Cid"})
+
+
+def list_a_patient_in_both(d: RawData) -> None:
+    list_series(d, "Pool", 0, {"a": "Ann", "b": "Bea", "c": "Cid"})
+    list_series(d, "Target", 10, {"a": "Dan", "b": "Eva", "c": "Ann"})
+
+
+def list_series(d: RawData, dataset: str, seed: int, patient_ids: dict[str, str]) -> None:
+    """Turn a dataset's scans into DICOM series with these PatientIDs by case."""
     grid = series_geometry(SIZE, spacing_mm=SPACING_MM, origin_mm=ORIGIN_MM)
-    entries = []
-    for seed, (case, patient_id) in enumerate({"a": "Ann", "b": "Ann", "c": "Cid"}.items()):
-        folder = d.image(case).parent / case
-        write_series(folder, scan(seed).transpose(2, 1, 0), grid, patient_id=patient_id)
-        d.image(case).unlink()
-        entries.append({"id": case, "image": str(folder), "label": str(d.label(case))})
-    d.describe(cases=entries)
+    document = json.loads(d.document(dataset).read_text()) | {"cases": []}
+    for number, (case, patient_id) in enumerate(patient_ids.items()):
+        image = d.image(case, dataset)
+        folder = image.parent / case
+        write_series(folder, scan(seed + number).transpose(2, 1, 0), grid, patient_id=patient_id)
+        image.unlink()
+        entry = {"id": case, "image": str(folder), "label": str(d.label(case, dataset))}
+        document["cases"].append(entry)
+    d.document(dataset).write_text(json.dumps(document))
 
 
 def lie_in_a_folder(d: RawData) -> None:
@@ -275,6 +287,7 @@ FAULTS: dict[str, dict[str, Plant]] = {
         "scan of a target in the pool, as a DICOM series": list_target_as_series,
         "patient of a target in the pool": share_a_patient,
         "same patient in two cases, by their DICOM series": list_a_patient_twice,
+        "patient of a target in the pool, by their DICOM series": list_a_patient_in_both,
     },
     "Descriptions and folders": {
         "dataset.json missing": lambda d: d.document().unlink(),
@@ -299,6 +312,7 @@ FAULTS: dict[str, dict[str, Plant]] = {
         ),
         "labels not consecutive": lambda d: d.describe(labels={"background": 0, "liver": 1, "spleen": 3}),
         "regions as labels": lambda d: d.describe(labels={"background": 0, "liver": [1, 2]}),
+        "ignore label": lambda d: d.describe(labels={"background": 0, "liver": 1, "ignore": 2}),
         "several channels declared": lambda d: d.describe(channel_names={"0": "CT", "1": "PET"}),
         "case id that leaves the workspace": lambda d: d.list_case(d.image(), id="../a"),
         "case id that is too long": lambda d: d.list_case(d.image(), id="ä" * 101),

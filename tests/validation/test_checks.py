@@ -168,6 +168,65 @@ def test_a_target_patient_named_in_the_pool_is_an_error():
     assert "Ann" not in found[0].message
 
 
+@pytest.mark.parametrize(
+    ("pool", "target", "told"),
+    [
+        ({"P1_followup": "P1"}, {"P1": "P1"}, ["P1_followup"]),
+        ({"P1": "P1"}, {"P1_followup": "P1"}, ["P1"]),
+        ({"P1": "P1", "P1_followup": "P1"}, {"P1": "P1"}, ["P1", "P1_followup"]),
+        ({"P1": "P1"}, {"P1": "P1"}, []),
+        ({"P1_followup": "P1"}, {"P2": "P2"}, []),
+    ],
+)
+def test_a_patient_called_as_one_of_its_cases_is_found_in_pool_and_target(pool, target, told):
+    datasets = [dataset("P", "pretrain"), dataset("T", "target")]
+    cases = [case(name, "P", patient=patient) for name, patient in pool.items()]
+    cases += [case(name, "T", patient=patient) for name, patient in target.items()]
+    found = judge(datasets, cases)
+    assert [(item.severity, item.dataset, item.case) for item in found] == [
+        ("error", "P", name) for name in told
+    ]
+
+
+@pytest.mark.parametrize(
+    ("roles", "told"),
+    [
+        (("pretrain", "target"), [("D", "a")]),
+        (("target", "pretrain"), [("E", "d")]),
+        (("both", "both"), [("D", "a"), ("E", "d")]),
+        (("target", "target"), []),
+        (("pretrain", "pretrain"), []),
+    ],
+)
+def test_series_of_one_patient_id_in_pool_and_target_are_told(roles, told):
+    datasets = [dataset("D", roles[0]), dataset("E", roles[1])]
+    cases = [case(name, "D", dicom_patient=one) for name, one in zip("abc", "XYZ", strict=True)]
+    cases.append(case("d", "E", dicom_patient="X"))
+    found = judge(datasets, cases)
+    assert [(item.dataset, item.case) for item in found] == told
+    for item in found:
+        assert (item.severity, item.check) == ("warning", "series_of_a_patient_are_in_one_role")
+        assert "its series has the PatientID of that of" in item.message
+        assert "X" not in item.message
+
+
+@pytest.mark.parametrize("ids", [("XXX", "XYZ"), ("XYZ", "XXX"), ("XXX", "XXX"), ("XYZ", ("", "", ""))])
+def test_a_patient_id_that_a_whole_dataset_shares_or_lacks_tells_nothing(ids):
+    datasets = [dataset("P", "pretrain"), dataset("T", "target")]
+    cases = [
+        case(f"{where}{number}", where, dicom_patient=one)
+        for where, of_dataset in zip("PT", ids, strict=True)
+        for number, one in enumerate(of_dataset)
+    ]
+    assert judge(datasets, cases) == []
+
+
+def test_a_patient_in_both_roles_by_name_is_not_told_again_by_its_series():
+    datasets = [dataset("P", "pretrain"), dataset("T", "target")]
+    cases = [case(name, where, patient="Ann", dicom_patient="X") for name, where in (("a", "P"), ("b", "T"))]
+    assert [item.check for item in judge(datasets, cases)] == ["patients_are_in_one_role"]
+
+
 def test_patients_with_several_cases_in_a_dataset_are_fine():
     cases = [case("a", patient="Ann"), case("b", patient="Ann")]
     assert judge([dataset("D", "target")], cases) == []
