@@ -81,7 +81,7 @@ new_init_option = click.option(
     metavar="INIT",
     default="mixcl",
     show_default=True,
-    help="Initial weights: scratch, the name of a pre-training, or a weights file.",
+    help="Initial weights: scratch (scratch-2, scratch-slow), a pre-training's name, or a weights file.",
 )
 init_option = click.option(
     "--init",
@@ -105,7 +105,8 @@ seed_option = click.option(
 jobs_option = click.option(
     "--jobs",
     type=click.IntRange(min=1),
-    help="Cases worked on at once. [default: the number of cores]",
+    help="Cases worked on at once. [default: the number of cores; fewer where validation or "
+    "preprocessing would not fit the memory]",
 )
 engine_option = click.option(
     "--engine",

@@ -1,7 +1,7 @@
 """Fine-tuning on a share of a target's labels: from the cache to ``model.safetensors``."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 
@@ -20,6 +20,7 @@ from mixcl_auto.io.workspace import FinetuneFolder, Workspace
 from mixcl_auto.networks.backbone import Backbone
 from mixcl_auto.progress import Progress, Silent
 from mixcl_auto.records.plan import DatasetPlan, Plan
+from mixcl_auto.records.plan_fields import SCRATCH_SLOW
 from mixcl_auto.records.record import content_hash
 from mixcl_auto.records.run import FinetuneRun
 from mixcl_auto.training.cases import count_label_voxels, open_cases
@@ -61,8 +62,8 @@ def finetune(
         dataset: a target of the plan.
         fold: counted from 0; its held-out cases are never seen.
         fraction: of the fold's training cases, above 0 and at most 1.
-        init: ``scratch``, ``scratch-2`` (another random initialisation), the name of a pre-training, or a
-            weights file.
+        init: ``scratch``, ``scratch-2`` (another random initialisation), ``scratch-slow`` (that of
+            ``scratch``, at the rate of transferred weights), the name of a pre-training, or a weights file.
         device: as torch spells it; the first GPU, or the CPU, where absent.
         progress: told of every step; of several processes give one to the first alone.
         stop_at: stop cleanly once that many steps of the run are done, to be resumed by another call; a run
@@ -153,7 +154,7 @@ def _train(
         device=device,
         precision=precision,
         ranks=ranks,
-        careful=record.weights.loaded if record.weights else (),
+        careful=_transferred(network, record),
         careful_factor=section.transferred_rate,
     )
     resumed = resume_state(
@@ -188,6 +189,13 @@ def _train(
     )
     steps_wanted = None if stop_at is None else max(0, stop_at - state.step)
     return train(job, state, progress=progress, stop_after=steps_wanted)
+
+
+def _transferred(network: Backbone, record: FinetuneRun) -> Collection[str]:
+    """The parameters that learn at ``finetune.transferred_rate`` times the rate."""
+    if record.init == SCRATCH_SLOW:
+        return network.encoder_state_dict().keys()
+    return record.weights.loaded if record.weights else ()
 
 
 def _remove_scores(folder: FinetuneFolder) -> None:

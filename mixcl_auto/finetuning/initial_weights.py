@@ -19,7 +19,7 @@ from mixcl_auto.networks.bias import set_output_bias
 from mixcl_auto.networks.initialise import initialise
 from mixcl_auto.networks.transfer import load_encoder
 from mixcl_auto.records.plan import Plan
-from mixcl_auto.records.plan_fields import MIXCL, SCRATCH, SUPERVISED
+from mixcl_auto.records.plan_fields import MIXCL, SCRATCH, SCRATCH_SLOW, SUPERVISED
 from mixcl_auto.records.run import LoadedWeights
 from mixcl_auto.training.networks import build_network
 
@@ -58,12 +58,14 @@ class Init:
 
 
 def find_init(workspace: Workspace, plan_name: str, init: str) -> Init:
-    """What ``--init`` means: ``scratch``, ``scratch-2``, a weights file, or a pre-training of this plan.
+    """What ``--init`` means: ``scratch``, ``scratch-2``, ``scratch-slow``, a weights file, or a pre-training.
 
     Raises:
         RunError: if there is no such pre-training, or it is not finished; the message says which there are.
         WeightsError: if what a weights file says of itself can't be understood.
     """
+    if init == SCRATCH_SLOW:
+        return Init(init)
     if match := _SCRATCH.fullmatch(init):
         return Init(init, redraw=int(match[1]) - 1 if match[1] else 0)
     if init.endswith(WEIGHTS_SUFFIXES):

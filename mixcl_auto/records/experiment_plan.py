@@ -16,8 +16,8 @@ class ExperimentPlan(Record):
     fractions: tuple[Fraction, ...] = (0.05, 0.15, 0.5, 1.0)
     folds: tuple[NonNegative, ...] = (0, 1, 2, 3, 4)
     inits: tuple[Init, ...] = (SCRATCH, MIXCL)
-    """Initial weights to compare: ``scratch``, ``scratch-2``, ``mixcl``, ``supervised``, an ablation, a
-    pre-training made by hand, or a weights file."""
+    """Initial weights to compare: ``scratch``, ``scratch-2``, ``scratch-slow``, ``mixcl``, ``supervised``, an
+    ablation, a pre-training made by hand, or a weights file."""
     seeds: tuple[NonNegative, ...] = (0,)
     fraction_seeds: dict[Fraction, tuple[NonNegative, ...]] = Field(default_factory=dict)
     """A share of labels to its seeds, instead of ``seeds``: runs on many labels vary less."""

@@ -8,7 +8,9 @@ from mixcl_auto.reporting.table_formats import escape_markdown
 
 QUESTIONS: dict[Question, str] = {
     "pre-training": "Does pre-training help? Minus random weights",
+    "weights": "Do the weights help, or the lower rate? Minus random weights that learn as slowly",
     "objective": "Does MixCL's objective help? Minus pre-training by segmentation of the pool",
+    "rate": "What the lower rate does by itself: minus random weights at the full rate",
     "control": "What chance does: other random weights minus random weights",
 }
 _CHANCE = 0.05

@@ -102,13 +102,12 @@ def _verdict(
 ) -> Verdict:
     found, question = compared.found, compared.comparison.question
     outcome = outcome_of(found)
-    is_control = question == "control"
     caution = (
         _control_caution(compared.comparison, outcome)
-        if is_control
+        if question == "control"
         else _caution(compared.mean, outcome, controls)
     )
-    if in_pool and not is_control:
+    if in_pool and question not in ("rate", "control"):
         caution = f"{_IN_POOL} {caution}".rstrip()
     return Verdict(
         target=target,

@@ -5,18 +5,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mixcl_auto.records.experiment import init_name
-from mixcl_auto.records.plan_fields import MIXCL, SUPERVISED
+from mixcl_auto.records.plan_fields import MIXCL, SCRATCH_SLOW, SUPERVISED
 from mixcl_auto.reporting.grid import SCRATCH, Grid
 
-Role = Literal["random", "unknown", "supervised", "mixcl"]
+Role = Literal["random", "slow", "unknown", "supervised", "mixcl"]
 
-ROLES: tuple[Role, ...] = ("random", "unknown", "supervised", "mixcl")
+ROLES: tuple[Role, ...] = ("random", "slow", "unknown", "supervised", "mixcl")
 """In the order of columns: controls, weights from elsewhere, the baseline, what is to be shown."""
 
 _TITLES = {"supervised": "Supervised", "mixcl": "Ours"}
 
-Question = Literal["pre-training", "objective", "control"]
-"""Does pre-training help; does MixCL's objective beat segmentation of the pool; what does chance do."""
+Question = Literal["pre-training", "weights", "objective", "rate", "control"]
+"""Does pre-training help; do its weights, at one rate of learning; does MixCL's objective beat segmentation
+of the pool; what does the rate do; what does chance do."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Comparison:
 
 def role_of(grid: Grid, init: str) -> Role:
     """Random weights, or how the encoder was pre-trained: as the runs say, or without runs the name."""
+    if init == SCRATCH_SLOW:
+        return "slow"
     if init.startswith(SCRATCH):
         return "random"
     methods: dict[str, Role] = {SUPERVISED: "supervised", MIXCL: "mixcl"}
@@ -72,12 +75,15 @@ def baseline_pairs(grid: Grid) -> Iterable[tuple[str, str]]:
 def comparisons(grid: Grid) -> tuple[Comparison, ...]:
     """What the grid is there to answer: MixCL first, the controls last.
 
-    Pre-trained minus scratch; MixCL minus the supervised baseline; other random weights minus scratch.
+    Pre-trained minus scratch, and minus random weights that learn as slowly; MixCL minus the supervised
+    baseline; those slow random weights, and others, minus scratch.
     """
     roles = inits_by_role(grid)
     pretrained = (*roles["mixcl"], *roles["supervised"], *roles["unknown"])
     return (
         *(Comparison("pre-training", init, SCRATCH) for init in pretrained),
+        *(Comparison("weights", init, slow) for init in pretrained for slow in roles["slow"]),
         *(Comparison("objective", *pair) for pair in baseline_pairs(grid)),
+        *(Comparison("rate", init, SCRATCH) for init in roles["slow"]),
         *(Comparison("control", init, SCRATCH) for init in roles["random"]),
     )

@@ -134,6 +134,12 @@ def _arms_note(grid: Grid) -> str:
     if roles["random"]:
         controls = ", ".join(roles["random"])
         sentences.append(f"Other random weights alone ({controls}) show what a difference by chance is.")
+    if (rate := grid.plan.finetune.transferred_rate) != 1:
+        alike = f" ({roles['slow'][0]} at that rate too)" if roles["slow"] else ""
+        sentences.append(
+            f"What was pre-trained learns at {rate:g} times the rate of random weights{alike}: that belongs "
+            "to the difference."
+        )
     if roles["supervised"]:
         sentences.append(
             "Supervised: the same encoder, pre-trained by segmentation of the pool on the same batches."

@@ -10,6 +10,7 @@ from mixcl_auto.errors import RunError
 from mixcl_auto.io.files import read_text
 from mixcl_auto.records.plan import DatasetPlan, Plan
 from mixcl_auto.records.plan_edits import plan_differences
+from mixcl_auto.records.plan_fields import SCRATCH_SLOW
 from mixcl_auto.records.record import Record
 from mixcl_auto.records.run import FinetuneRun, PretrainRun
 
@@ -18,7 +19,7 @@ AnyRun = TypeVar("AnyRun", bound=Record)
 WITHOUT_EFFECT = frozenset({"workers", "checkpoint_every", "score_at"})
 """Fields of a trainer's section that change no result, so that a resumed run may have others."""
 OF_TRANSFERRED_WEIGHTS = frozenset({"transferred_rate"})
-"""Fields that change no result of a run from random weights either."""
+"""Fields that change no result of a run whose encoder learns as fast as the rest either."""
 
 
 def read_run(path: Path, kind: type[AnyRun]) -> AnyRun | None:
@@ -90,13 +91,14 @@ def refuse_other_finetuning(folder: Path, before: FinetuneRun, now: Plan) -> Non
 
 def finetuning_differences(before: FinetuneRun, now: Plan) -> list[str]:
     """Every field in which the plan of a fine-tuning differs from ``now`` and that changes its results."""
+    is_slow = before.weights is not None or before.init == SCRATCH_SLOW
     return _differences(
         before.plan,
         now,
         sections=("preprocess", "network", "finetune", "inference"),
         datasets=lambda plan: [d for d in plan.datasets if d.name == before.dataset],
         dataset_fields=("labels", "cases", "fingerprint", "split"),
-        without_effect=WITHOUT_EFFECT if before.weights else WITHOUT_EFFECT | OF_TRANSFERRED_WEIGHTS,
+        without_effect=WITHOUT_EFFECT if is_slow else WITHOUT_EFFECT | OF_TRANSFERRED_WEIGHTS,
     )
 
 

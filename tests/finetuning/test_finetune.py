@@ -8,6 +8,7 @@ from cached_phantoms import TARGET, edited, make_split
 
 from mixcl_auto.errors import PlanError, RunError
 from mixcl_auto.finetuning.finetune import finetune
+from mixcl_auto.finetuning.initial_weights import find_init, start_network
 from mixcl_auto.io.checkpoints import load_weights, weights_metadata
 from mixcl_auto.io.runs import mark_finished, read_finetune_run
 from mixcl_auto.io.workspace import FinetuneFolder, Workspace
@@ -137,6 +138,21 @@ def test_batches_do_not_depend_on_the_initial_weights(
             assert one.cases == two.cases
             assert all(np.array_equal(one.arrays[name], two.arrays[name]) for name in one.arrays)
     assert not np.array_equal(drawn[0][0].arrays["image"], drawn[0][1].arrays["image"])
+
+
+def test_slow_random_weights_learn_as_the_same_weights_from_a_file(cached: Cached) -> None:
+    workspace, plan = cached
+    slow = (workspace, edited(plan, "finetune", iterations=2, transferred_rate=0.1))
+    init = find_init(workspace, "plan", "scratch")
+    labels = slow[1].dataset(TARGET).class_count
+    network, _ = start_network(slow[1], init, fold=0, class_count=labels, label_voxels=[1] * labels)
+    file = workspace.root / "drawn.pt"
+    torch.save(network.encoder_state_dict(), file)
+    folders = [run(slow, init=init) for init in ("scratch", "scratch-slow", str(file))]
+    scratch, as_slow, from_file = (load_weights(folder.weights) for folder in folders)
+    assert all(torch.equal(as_slow[name], from_file[name]) for name in as_slow)
+    assert any(not torch.equal(as_slow[name], scratch[name]) for name in as_slow)
+    assert read_finetune_run(folders[1]).weights is None
 
 
 def test_trained_and_finished_runs_are_left_as_they_are(cached: Cached) -> None:

@@ -258,6 +258,27 @@ def test_seeds_of_a_single_fold_show_nothing_beyond_it(make_lab):
     assert verdict.caution == ""
 
 
+def test_slow_random_weights_tell_the_weights_from_their_rate(make_lab):
+    lab = make_lab(fractions=(0.05,), inits=("scratch", "scratch-2", "scratch-slow", "mixcl"))
+    fill(
+        lab,
+        scratch=[0.5, 0.4, 0.9],
+        scratch_2=[0.51, 0.39, 0.9],
+        scratch_slow=[0.58, 0.49, 0.98],
+        mixcl=[0.6, 0.5, 1.0],
+    )
+    found = {(v.question, v.init, v.baseline): v for v in verdicts(lab)}
+    assert list(found) == [
+        ("pre-training", "mixcl", "scratch"),
+        ("weights", "mixcl", "scratch-slow"),
+        ("rate", "scratch-slow", "scratch"),
+        ("control", "scratch-2", "scratch"),
+    ]
+    assert found["weights", "mixcl", "scratch-slow"].difference == pytest.approx(0.05 / 3)
+    rate = found["rate", "scratch-slow", "scratch"]
+    assert (rate.outcome, rate.caution) == ("higher", "")
+
+
 def test_a_target_within_the_pool_is_not_to_be_trusted(full_lab):
     both = full_lab.plan.dataset("Target_1").model_copy(update={"role": "both"})
     full_lab.plan = full_lab.plan.model_copy(update={"datasets": (full_lab.plan.datasets[0], both)})

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from mixcl_auto.records.plan_edits import edit_plan
 from mixcl_auto.reporting.arms import arm_figure, difference
 from mixcl_auto.reporting.detail_tables import arm_table, difference_table, organ_table
 from mixcl_auto.reporting.grid import collect_grid
@@ -86,6 +87,18 @@ def test_every_pretraining_and_control_has_its_columns(make_lab):
     )
     assert "Other random weights alone (scratch-2) show" in table.note
     assert "Ours is" not in table.note
+
+
+def test_the_note_says_that_transferred_weights_learn_slowly(make_lab):
+    lab = make_lab(inits=("scratch", "mixcl"), fractions=(1.0,), folds=(0,))
+    assert "times the rate" not in table_1(collect(lab)).note
+    lab.plan = edit_plan(lab.plan, ["finetune.transferred_rate=0.1"])
+    assert (
+        "What was pre-trained learns at 0.1 times the rate of random weights: that"
+        in table_1(collect(lab)).note
+    )
+    lab.finetune("scratch-slow", 1.0, 0, 0.5)
+    assert "random weights (scratch-slow at that rate too): that belongs" in table_1(collect(lab)).note
 
 
 @pytest.fixture

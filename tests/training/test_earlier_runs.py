@@ -64,6 +64,9 @@ def test_the_rate_of_transferred_weights_has_no_effect_where_there_are_none() ->
     refuse_other_finetuning(Path("results"), finetuning(None), slower)
     with pytest.raises(RunError, match=r"finetune\.transferred_rate: 1\.0 and 0\.1"):
         refuse_other_finetuning(Path("results"), finetuning(WEIGHTS), slower)
+    as_slow = finetuning(None).model_copy(update={"init": "scratch-slow"})
+    with pytest.raises(RunError, match=r"finetune\.transferred_rate: 1\.0 and 0\.1"):
+        refuse_other_finetuning(Path("results"), as_slow, slower)
     with pytest.raises(RunError, match=r"finetune\.learning_rate"):
         refuse_other_finetuning(
             Path("results"), finetuning(None), edit_plan(slower, ["finetune.learning_rate=1"])
