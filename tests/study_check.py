@@ -207,7 +207,7 @@ def study_checks(study: Study, folder: Path) -> list[Check]:
     workspace, plan = prepare(study, folder)
     trained, repeated = train_and_repeat(study, workspace)
     columns = read_columns(trained.log)
-    found = log_checks(columns, study.bounds, label_level=plan.pretrain.label_level)
+    found = log_checks(columns, study.bounds, label_level=min(plan.pretrain.label_level))
     untrained, encoder = probe(
         workspace, plan=f"{PLAN}.json", inits=(NAME,), dataset=study.target, device=study.device
     )

@@ -10,6 +10,7 @@ Eq. 5's means, one for all other sums.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -60,7 +61,7 @@ class MixCLSettings:
         center: centre the channels before Eq. 5.
         temperature: tau of Eq. 6.
         label_reduction: of Eq. 6.
-        label_level: the level whose embeddings enter Eq. 6, from zero.
+        label_levels: the levels whose embeddings enter Eq. 6, from zero; their losses are summed.
         voxels_per_class: r, per class and patch.
         reconstruction_reduction: ``mean`` over voxels, averaged over the three reconstructions; or ``sum``
             over a patch's voxels and the three reconstructions, averaged over the batch.
@@ -77,7 +78,7 @@ class MixCLSettings:
     center: bool = True
     temperature: float = 0.1
     label_reduction: LabelReduction = "global"
-    label_level: int = 1
+    label_levels: tuple[int, ...] = (1,)
     voxels_per_class: int = 256
     reconstruction_reduction: ReconstructionReduction = "mean"
     identity: bool = True
@@ -96,7 +97,7 @@ class MixCLTargets:
     Attributes:
         patch_1: undistorted patches P1 in [0, 1], (B, 1, X, Y, Z).
         patch_2: the same for P2.
-        labels_1: label maps of P1 on the label level's grid, integers, (B, X_l, Y_l, Z_l).
+        labels_1: label maps of P1 on the grid of the finest label level, integers, (B, X_l, Y_l, Z_l).
         labels_2: the same for P2.
         weights_1: W of Eq. 7, by which voxels of P1 are sampled, on the same grid.
         weights_2: the same for P2.
@@ -128,7 +129,8 @@ class MixCLTerms:
         identity_diagonal_per_level: sum_i (1 - C_ii)^2 / C of each level, detached.
         label_chance: what ``label`` would be with all embeddings equal; NaN when no sample has a positive
             pair.
-        label_samples: how many samples have a positive pair; the others were skipped.
+        label_samples: how many samples have a positive pair at the finest label level; the others were
+            skipped.
 
     All are of the whole batch, whichever process asks.
     """
@@ -161,7 +163,7 @@ def mixcl_loss(
     *,
     embeddings_1: Sequence[Embedding | None],
     embeddings_1_prime: Sequence[Embedding | None],
-    embedding_2: Embedding | None,
+    embeddings_2: Sequence[Embedding | None],
     reconstructions: Sequence[Tensor] | None,
     targets: MixCLTargets,
     settings: MixCLSettings,
@@ -172,7 +174,7 @@ def mixcl_loss(
     Args:
         embeddings_1: Z1 at every level, (B, C_l, X_l, Y_l, Z_l); None where the terms that are on need none.
         embeddings_1_prime: Z1' at every level, likewise.
-        embedding_2: Z2 at the label level; None without the label term.
+        embeddings_2: Z2 at every level; None at all but the label levels, and without the label term.
         reconstructions: those of view 1, view 1' and view 2; None without the reconstruction term.
         targets: the batch.
         settings: the objective.
@@ -185,9 +187,11 @@ def mixcl_loss(
     views = _views(embeddings_1, embeddings_1_prime) if settings.identity else []
     means = ranks.mean([view_means(level, center=settings.center) for level in views])
     identity_sums = [view_sums(level, mean) for level, mean in zip(views, means, strict=True)]
-    label_sums = LabelSums(zero, zero, zero)
-    if settings.label:
-        label_sums = _label_sums(embeddings_1[settings.label_level], embedding_2, targets, settings)
+    label_levels = settings.label_levels if settings.label else ()
+    label_sums = [
+        _label_sums(level, embeddings_1[level], embeddings_2[level], targets, settings)
+        for level in label_levels
+    ]
     reconstruction = zero
     if settings.reconstruction:
         reconstruction = _reconstruction_term(reconstructions, targets, settings)
@@ -197,7 +201,8 @@ def mixcl_loss(
         for level, mean, sums in zip(views, means, identity_sums, strict=True)
     ]
     identity = torch.stack([level.loss for level in levels]).sum() if levels else zero
-    label = label_sums.loss / label_sums.samples.clamp(min=1)
+    means = [level.loss / level.samples.clamp(min=1) for level in label_sums]
+    label = torch.stack(means).sum() if means else zero
     reconstruction = reconstruction / ranks.count
     return MixCLTerms(
         total=settings.identity_weight * identity
@@ -208,18 +213,27 @@ def mixcl_loss(
         reconstruction=reconstruction,
         identity_per_level=tuple(level.loss.detach() for level in levels),
         identity_diagonal_per_level=tuple(level.diagonal for level in levels),
-        label_chance=label_sums.chance / label_sums.samples,
-        label_samples=label_sums.samples,
+        label_chance=_label_chance(label_sums, zero),
+        label_samples=label_sums[0].samples if label_sums else zero,
     )
 
 
+def _label_chance(levels: Sequence[LabelSums], zero: Tensor) -> Tensor:
+    """What the label term would be with all embeddings equal; NaN where no level has a positive pair."""
+    if not levels:
+        return zero / zero
+    chances = torch.stack([level.chance / level.samples for level in levels])
+    return torch.where(chances.isnan().all(), torch.nan, chances.nansum())
+
+
 def _sum(
-    ranks: Ranks, identity: list[list[Tensor]], label: LabelSums, reconstruction: Tensor
-) -> tuple[list[list[Tensor]], LabelSums, Tensor]:
+    ranks: Ranks, identity: list[list[Tensor]], label: list[LabelSums], reconstruction: Tensor
+) -> tuple[list[list[Tensor]], list[LabelSums], Tensor]:
     """Add up the sums of all processes, in one collective."""
-    summed = iter(ranks.sum([*(part for level in identity for part in level), *label, reconstruction]))
-    levels = [[next(summed) for _ in level] for level in identity]
-    return levels, LabelSums(*(next(summed) for _ in label)), next(summed)
+    parts = [part for level in (*identity, *label) for part in level]
+    summed = iter(ranks.sum([*parts, reconstruction]))
+    identity = [[next(summed) for _ in level] for level in identity]
+    return identity, [LabelSums(*(next(summed) for _ in level)) for level in label], next(summed)
 
 
 def _views(
@@ -246,27 +260,24 @@ def _identity_level(
 
 
 def _label_sums(
+    level: int,
     embedding_1: Embedding | None,
     embedding_2: Embedding | None,
     targets: MixCLTargets,
     settings: MixCLSettings,
 ) -> LabelSums:
-    """Eq. 6 of each sample at hand, summed over those with a positive pair."""
-    map_1, head_1 = _factors(embedding_1, "embeddings_1 at the label level")
-    map_2, head_2 = _factors(embedding_2, "embedding_2")
+    """Eq. 6 of each sample at hand at one level, summed over those with a positive pair."""
+    map_1, head_1 = _factors(embedding_1, f"embeddings_1[{level}]")
+    map_2, head_2 = _factors(embedding_2, f"embeddings_2[{level}]")
     if not len(targets.class_counts) == len(targets.generators) == len(map_1):
         raise ValueError(
             f"class_counts and generators must have one entry for each of {len(map_1)} samples, "
             f"got {len(targets.class_counts)} and {len(targets.generators)}"
         )
-    if targets.labels_1.shape[1:] != map_1.shape[2:]:
-        raise ValueError(
-            f"labels and weights must be on the label level's grid {tuple(map_1.shape[2:])}, "
-            f"got {tuple(targets.labels_1.shape[1:])}"
-        )
+    on_grid = partial(_reduced, grid=map_1.shape[2:])
     patches = [
-        (map_1, head_1, targets.labels_1, targets.weights_1),
-        (map_2, head_2, targets.labels_2, targets.weights_2),
+        (map_1, head_1, on_grid(targets.labels_1), on_grid(targets.weights_1)),
+        (map_2, head_2, on_grid(targets.labels_2), on_grid(targets.weights_2)),
     ]
     losses, chances, positives = [], [], []
     for b, (count, generator) in enumerate(zip(targets.class_counts, targets.generators, strict=True)):
@@ -283,6 +294,22 @@ def _label_sums(
         positives.append(has_positive_pair(relations))
     loss = torch.stack(losses).sum()
     return LabelSums(loss, torch.stack(chances).nansum(), torch.stack(positives).sum())
+
+
+def _reduced(volumes: Tensor, grid: torch.Size) -> Tensor:
+    """Labels or weights (B, X, Y, Z) at a level's grid, by nearest neighbour as a view.
+
+    Raises:
+        ValueError: for a grid that the volumes' does not divide into.
+    """
+    size = volumes.shape[1:]
+    if any(full % part for full, part in zip(size, grid, strict=True)):
+        raise ValueError(
+            f"labels and weights must be on the finest label level's grid, got {tuple(size)}, of which "
+            f"{tuple(grid)} is no part"
+        )
+    strides = [full // part for full, part in zip(size, grid, strict=True)]
+    return volumes[(slice(None), *(slice((stride - 1) // 2, None, stride) for stride in strides))]
 
 
 def _draw(

@@ -42,15 +42,16 @@ class MixCLOutput(NamedTuple):
 
     Attributes:
         embeddings_1: Z1 at every level, (B, 2c_l, X_l, Y_l, Z_l), factored at the levels with many voxels;
-            without the identity term None at every level but the label level.
+            without the identity term None at every level but the label levels.
         embeddings_1_prime: Z1' at every level, likewise; without the identity term None at every level.
-        embedding_2: Z2 at the label level; None without the label term.
+        embeddings_2: Z2 at every level, likewise; None at all but the label levels, and without the label
+            term.
         reconstructions: of views 1, 1' and 2, (B, 1, X, Y, Z) each; None without the reconstruction term.
     """
 
     embeddings_1: list[Embedding | None]
     embeddings_1_prime: list[Embedding | None]
-    embedding_2: Embedding | None
+    embeddings_2: list[Embedding | None]
     reconstructions: tuple[Tensor, Tensor, Tensor] | None
 
 
@@ -73,7 +74,7 @@ class MixCLNetwork(nn.Module):
         self,
         backbone: Backbone,
         *,
-        label_level: int = 1,
+        label_levels: Sequence[int] = (1,),
         identity: bool = True,
         label: bool = True,
         reconstruction: bool = True,
@@ -83,7 +84,7 @@ class MixCLNetwork(nn.Module):
 
         Args:
             backbone: theta and phi; its parameters are frozen where no term needs them.
-            label_level: the level whose embeddings enter the label term.
+            label_levels: the levels whose embeddings enter the label term.
             identity: whether the identity term is on.
             label: whether the label term is on.
             reconstruction: whether the reconstruction term is on.
@@ -99,15 +100,15 @@ class MixCLNetwork(nn.Module):
             raise PlanError(
                 "pretrain needs at least one of identity, label and reconstruction; switch one on"
             )
-        if not 0 <= label_level < len(backbone.levels):
+        if strange := [level for level in label_levels if not 0 <= level < len(backbone.levels)]:
             raise PlanError(
-                f"pretrain.label_level must be from 0 to {len(backbone.levels) - 1}, got {label_level}"
+                f"pretrain.label_level must be from 0 to {len(backbone.levels) - 1}, got {strange[0]}"
             )
         self.backbone = backbone
-        self.label_level = label_level
+        self.label_levels = frozenset(label_levels) if label else frozenset()
         self.identity, self.label, self.reconstruction = identity, label, reconstruction
         self.recompute_level_0 = recompute_level_0
-        projected = range(len(backbone.levels)) if identity else [label_level] if label else []
+        projected = range(len(backbone.levels)) if identity else sorted(self.label_levels)
         self.factored_levels = frozenset(
             level
             for level, size in enumerate(backbone.levels)
@@ -132,7 +133,7 @@ class MixCLNetwork(nn.Module):
         return MixCLOutput(
             embeddings_1=[level.view_1 for level in embedded],
             embeddings_1_prime=[level.view_1_prime for level in embedded],
-            embedding_2=embedded[self.label_level].view_2,
+            embeddings_2=[level.view_2 for level in embedded],
             reconstructions=self._reconstruct(maps) if self.reconstruction else None,
         )
 
@@ -146,7 +147,7 @@ class MixCLNetwork(nn.Module):
 
     def _projected_views(self, level: int, level_map: Tensor, batch: int) -> tuple[Tensor, Tensor]:
         """A level's map, and the part of it that the terms need projected: two views, or all three."""
-        with_view_2 = self.label and level == self.label_level
+        with_view_2 = level in self.label_levels
         if self.identity and not with_view_2:
             return leading_samples(level_map, 2 * batch)
         return level_map, level_map if self.identity else level_map[-2 * batch :]
@@ -155,7 +156,7 @@ class MixCLNetwork(nn.Module):
         """Project the views that the terms need at a level."""
         if str(level) not in self.projectors:
             return _LevelEmbeddings(None, None, None)
-        with_view_2 = self.label and level == self.label_level
+        with_view_2 = level in self.label_levels
         parts = self._project(level, projected, batch)
         return _LevelEmbeddings(
             view_1=parts[1 if self.identity else 0],

@@ -41,8 +41,8 @@ class MixCLMethod:
 
     @property
     def label_grid(self) -> Index:
-        """The grid of the level whose embeddings Eq. 6 compares."""
-        return self.backbone.levels[self._section.label_level].grid
+        """The grid of the finest level whose embeddings Eq. 6 compares."""
+        return self.backbone.levels[min(self._section.label_level)].grid
 
     def objective(
         self, state: TrainingState, *, device: torch.device, precision: Precision, ranks: Ranks = ALONE
@@ -64,7 +64,7 @@ def build_mixcl_network(plan: Plan) -> MixCLNetwork:
     section = plan.pretrain
     return MixCLNetwork(
         build_network(plan.network, out_channels=IMAGE_CHANNELS),
-        label_level=section.label_level,
+        label_levels=section.label_level,
         identity="identity" not in section.without,
         label="label" not in section.without,
         reconstruction="reconstruction" not in section.without,

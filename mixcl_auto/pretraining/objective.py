@@ -55,7 +55,7 @@ def mixcl_settings(plan: PretrainPlan) -> MixCLSettings:
         center=plan.center,
         temperature=plan.temperature,
         label_reduction=plan.label_reduction,
-        label_level=plan.label_level,
+        label_levels=plan.label_level,
         voxels_per_class=plan.voxels_per_class,
         reconstruction_reduction=plan.reconstruction_reduction,
         identity="identity" not in plan.without,

@@ -50,8 +50,8 @@ class PairSettings:
         foreground_placement: where in the patch that voxel is.
         same_image_probability: that P2 comes from P1's scan.
         match_classes: whether P2 is drawn for a class of P1's patch where it can be.
-        label_grid: voxels of the grid on which labels and weights come: of the level whose embeddings the
-            label loss compares, or the patch's own.
+        label_grid: voxels of the grid on which labels and weights come: of the finest level whose embeddings
+            the label loss compares, or the patch's own.
         with_targets: whether what only MixCL's loss needs comes too: undistorted patches and weights. No
             draw depends on it.
         weight_mu: mu of Eq. 7, in the unit of the cached distances.

@@ -12,6 +12,7 @@ from mixcl_auto.records.case import Role
 from mixcl_auto.records.experiment_plan import ExperimentPlan
 from mixcl_auto.records.names import ContentHash, PlainName, PrintableName
 from mixcl_auto.records.plan_fields import (
+    Levels,
     Method,
     NonNegative,
     NonNegativeFloat,
@@ -169,7 +170,8 @@ class PretrainPlan(TrainerPlan):
     reconstruction_reduction: Literal["mean", "sum"] = "mean"
     temperature: PositiveFloat = 0.1
     label_reduction: Literal["global", "per_anchor"] = "global"
-    label_level: Annotated[int, Field(ge=0, le=4)] = 1
+    label_level: Levels = (1,)
+    """The level whose embeddings enter Eq. 6, or several, finest first, whose losses are summed."""
     recompute_level_0: bool = False
     """Whether level 0's projector is computed twice rather than kept for the gradient; spares memory."""
     voxels_per_class: Positive = 256
@@ -191,6 +193,13 @@ class PretrainPlan(TrainerPlan):
     smoothing_sigma_voxels: tuple[PositiveFloat, PositiveFloat] = (0.5, 1.0)
     noise_standard_deviation: NonNegativeFloat = 0.1
     gradient_every: NonNegative = 50
+
+    @model_validator(mode="after")
+    def _label_levels_ascend(self) -> Self:
+        if list(self.label_level) != sorted(set(self.label_level)):
+            levels = list(self.label_level)
+            raise ValueError(f"label_level must name each level once, finest first, got {levels}")
+        return self
 
     @model_validator(mode="after")
     def _something_is_left_to_learn(self) -> Self:

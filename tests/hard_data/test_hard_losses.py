@@ -115,7 +115,7 @@ def batches(draw: st.DrawFn) -> dict[str, object]:
     return {
         "embeddings_1": first,
         "embeddings_1_prime": prime,
-        "embedding_2": _with_head_of(embeddings(1), first[1]),
+        "embeddings_2": [None, _with_head_of(embeddings(1), first[1])],
         "reconstructions": pictures,
         "targets": targets,
     }
@@ -136,7 +136,7 @@ def leaves(arguments: dict[str, object]) -> list[Tensor]:
         value = waiting.pop()
         if isinstance(value, Tensor):
             found[id(value)] = value
-        else:
+        elif value is not None:
             waiting += list(value)
     return list(found.values())
 

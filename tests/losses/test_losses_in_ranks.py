@@ -34,6 +34,7 @@ OBJECTIVES = {
         voxels_per_class=32, label_reduction="per_anchor", reconstruction_reduction="sum", center=False
     ),
     "no identity": MixCLSettings(voxels_per_class=32, identity=False),
+    "labels at two levels": MixCLSettings(voxels_per_class=32, label_levels=(1, 2), label_weight=1.0),
 }
 TERMS = ("total", "identity", "label", "reconstruction", "label_chance", "label_samples")
 
@@ -68,6 +69,7 @@ def mixcl_step(settings: MixCLSettings, ranks: Ranks) -> dict[str, Tensor]:
             identity=settings.identity,
             label=settings.label,
             reconstruction=settings.reconstruction,
+            label_levels=settings.label_levels,
         ),
         0,
     )

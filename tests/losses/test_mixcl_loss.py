@@ -36,7 +36,7 @@ def outputs(seed: int = 0, batch: int = BATCH) -> dict[str, list[Tensor] | Tenso
     return {
         "embeddings_1": first,
         "embeddings_1_prime": prime,
-        "embedding_2": second,
+        "embeddings_2": [None, second, None],
         "reconstructions": patches,
     }
 
@@ -98,7 +98,7 @@ def test_diagonal_parts_are_those_of_a_loss_without_off_diagonal_weight():
 def label_reference(output: dict, target: MixCLTargets, b: int) -> tuple[Tensor, Tensor]:
     """Eq. 6 of one sample over every voxel of the label level's grid of 4."""
     labels = [part[b].flatten().long() for part in (target.labels_1, target.labels_2)]
-    z_1, z_2 = rows(output["embeddings_1"][1][b : b + 1]), rows(output["embedding_2"][b : b + 1])
+    z_1, z_2 = rows(output["embeddings_1"][1][b : b + 1]), rows(output["embeddings_2"][1][b : b + 1])
     relations = pair_relations(*labels)
     return label_consistency_loss(z_1, z_2, relations), chance_value(relations)
 
@@ -134,7 +134,7 @@ def test_without_any_positive_pair_the_label_term_is_zero_and_counted():
     assert terms.label.item() == 0
     assert terms.label_samples.item() == 0
     assert terms.label_chance.isnan()
-    gradients = torch.autograd.grad(terms.total, [output["embedding_2"], *output["embeddings_1"]])
+    gradients = torch.autograd.grad(terms.total, [output["embeddings_2"][1], *output["embeddings_1"]])
     assert all(gradient.isfinite().all() for gradient in gradients)
     assert not gradients[0].any()
 
@@ -146,7 +146,7 @@ def test_classes_beyond_a_samples_count_are_not_sampled():
     for b in range(BATCH):
         labels = [part[b].flatten().long() for part in (target.labels_1, target.labels_2)]
         labels = [torch.where(part < 2, part, -1) for part in labels]
-        z_1, z_2 = rows(output["embeddings_1"][1][b : b + 1]), rows(output["embedding_2"][b : b + 1])
+        z_1, z_2 = rows(output["embeddings_1"][1][b : b + 1]), rows(output["embeddings_2"][1][b : b + 1])
         values.append(label_consistency_loss(z_1, z_2, pair_relations(*labels)))
     torch.testing.assert_close(terms.label, torch.stack(values).mean())
 
@@ -165,7 +165,7 @@ def test_sampling_follows_the_weights():
         terms = mixcl_loss(
             embeddings_1=z_1,
             embeddings_1_prime=[None] * 3,
-            embedding_2=direction,
+            embeddings_2=[None, direction, None],
             reconstructions=None,
             targets=targets(
                 1,
@@ -202,10 +202,48 @@ def test_reconstruction_compares_views_1_and_1_prime_with_patch_1_and_view_2_wit
 def test_label_term_reaches_only_the_label_level_of_views_1_and_2():
     output = outputs()
     terms = mixcl_loss(settings=EVERY_VOXEL, targets=targets(), **output)
-    tensors = [*output["embeddings_1"], *output["embeddings_1_prime"], output["embedding_2"]]
+    tensors = [*output["embeddings_1"], *output["embeddings_1_prime"], output["embeddings_2"][1]]
     gradients = torch.autograd.grad(terms.label, tensors, allow_unused=True)
     reached = [gradient is not None and bool(gradient.any()) for gradient in gradients]
     assert reached == [False, True, False, False, False, False, True]
+
+
+def test_several_label_levels_are_summed_each_on_its_own_grid():
+    output, target = outputs(), targets()
+    output["embeddings_2"][2] = draw(*output["embeddings_1"][2].shape, seed=77)
+    alone = [
+        mixcl_loss(
+            settings=replace(EVERY_VOXEL, label_levels=(2,)),
+            targets=targets(
+                **{
+                    name: getattr(target, name)[:, ::2, ::2, ::2]
+                    for name in ("labels_1", "labels_2", "weights_1", "weights_2")
+                }
+            ),
+            **output,
+        ),
+        mixcl_loss(settings=EVERY_VOXEL, targets=targets(), **output),
+    ]
+    both = mixcl_loss(settings=replace(EVERY_VOXEL, label_levels=(1, 2)), targets=targets(), **output)
+    assert alone[0].label > 0
+    torch.testing.assert_close(both.label, alone[0].label + alone[1].label)
+    torch.testing.assert_close(both.label_chance, alone[0].label_chance + alone[1].label_chance)
+    assert both.label_samples == alone[1].label_samples
+    (gradient,) = torch.autograd.grad(both.label, output["embeddings_1"][2])
+    assert gradient.any()
+
+
+def test_a_level_too_coarse_for_any_pair_adds_nothing():
+    output = outputs()
+    output["embeddings_2"][2] = draw(*output["embeddings_1"][2].shape, seed=77)
+    labels_1 = targets().labels_1.clone()
+    labels_1[:, ::2, ::2, ::2] = 0  # the voxels that level 2 takes
+    two = mixcl_loss(
+        settings=replace(EVERY_VOXEL, label_levels=(1, 2)), targets=targets(labels_1=labels_1), **output
+    )
+    one = mixcl_loss(settings=EVERY_VOXEL, targets=targets(labels_1=labels_1), **output)
+    torch.testing.assert_close(two.label, one.label)
+    torch.testing.assert_close(two.label_chance, one.label_chance)
 
 
 def test_every_output_gets_a_gradient_from_the_total():
@@ -214,7 +252,7 @@ def test_every_output_gets_a_gradient_from_the_total():
     tensors = [
         *output["embeddings_1"],
         *output["embeddings_1_prime"],
-        output["embedding_2"],
+        output["embeddings_2"][1],
         *output["reconstructions"],
     ]
     assert all(gradient.any() for gradient in torch.autograd.grad(terms.total, tensors))
@@ -232,7 +270,7 @@ def test_a_term_that_is_off_is_zero_and_leaves_the_others_as_they_are(off):
     everything = loss()
     unneeded: dict[str, dict[str, object]] = {
         "identity": {"embeddings_1_prime": [None] * 3},
-        "label": {"embedding_2": None},
+        "label": {"embeddings_2": [None] * 3},
         "reconstruction": {"reconstructions": None},
     }
     terms = loss(replace(EVERY_VOXEL, **{off: False}), **unneeded[off])
@@ -246,12 +284,12 @@ def test_a_term_that_is_off_is_zero_and_leaves_the_others_as_they_are(off):
     ("changes", "message"),
     [
         ({"embeddings_1": [None] * 3}, r"embeddings_1\[0\] must be given"),
-        ({"embedding_2": None}, "embedding_2 must be given"),
+        ({"embeddings_2": [None] * 3}, r"embeddings_2\[1\] must be given"),
         ({"reconstructions": None}, "reconstructions must be given"),
         ({"targets": targets(class_counts=[3])}, "one entry for each of 2 samples, got 1 and 2"),
         (
-            {"targets": targets(labels_1=torch.zeros(BATCH, SIDE, SIDE, SIDE))},
-            r"on the label level's grid \(4, 4, 4\), got \(8, 8, 8\)",
+            {"targets": targets(labels_1=torch.zeros(BATCH, 2, 2, 2))},
+            r"on the finest label level's grid, got \(2, 2, 2\), of which \(4, 4, 4\) is no part",
         ),
     ],
 )
@@ -268,7 +306,7 @@ def test_an_objective_without_terms_is_refused():
 def test_factored_embeddings_give_the_loss_and_gradients_of_whole_ones():
     output, target = outputs(), targets()
     heads = [draw(2 * c, c, seed=50 + c).requires_grad_() for c in CHANNELS]
-    features = [*output["embeddings_1"], *output["embeddings_1_prime"], output["embedding_2"]]
+    features = [*output["embeddings_1"], *output["embeddings_1_prime"], output["embeddings_2"][1]]
 
     def total(factored: bool) -> Tensor:
         def embed(z: Tensor, head: Tensor) -> Tensor | tuple[Tensor, Tensor]:
@@ -285,7 +323,7 @@ def test_factored_embeddings_give_the_loss_and_gradients_of_whole_ones():
         return mixcl_loss(
             embeddings_1=first,
             embeddings_1_prime=prime,
-            embedding_2=embed(output["embedding_2"], heads[1]),
+            embeddings_2=[None, embed(output["embeddings_2"][1], heads[1]), None],
             reconstructions=output["reconstructions"],
             targets=replace(target, generators=[torch.Generator().manual_seed(b) for b in range(BATCH)]),
             settings=MixCLSettings(voxels_per_class=5, label_weight=1.0),
@@ -302,15 +340,9 @@ def test_factored_embeddings_give_the_loss_and_gradients_of_whole_ones():
 
 def test_half_precision_under_autocast_gives_the_float32_result():
     output = {
-        name: value.detach().bfloat16()
-        if isinstance(value, Tensor)
-        else [z.detach().bfloat16() for z in value]
-        for name, value in outputs().items()
+        name: [z if z is None else z.detach().bfloat16() for z in value] for name, value in outputs().items()
     }
-    wide = {
-        name: value.float() if isinstance(value, Tensor) else [z.float() for z in value]
-        for name, value in output.items()
-    }
+    wide = {name: [z if z is None else z.float() for z in value] for name, value in output.items()}
     with torch.autocast("cpu", torch.bfloat16):
         half = mixcl_loss(settings=EVERY_VOXEL, targets=targets(), **output)
     full = mixcl_loss(settings=EVERY_VOXEL, targets=targets(), **wide)

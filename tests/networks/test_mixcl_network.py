@@ -50,7 +50,7 @@ def dense(embedding: Tensor | FactoredEmbedding | None) -> Tensor:
 def terms_of(output: MixCLOutput, **switches: bool | int) -> MixCLTerms:
     batch = 1
     generator = torch.Generator().manual_seed(2)
-    side = 32 >> switches.get("label_level", 1)
+    side = 32 >> min(switches.get("label_levels", (1,)))
     labels = torch.randint(0, 3, (batch, side, side, side), generator=generator)
     target = MixCLTargets(
         patch_1=torch.rand(batch, 1, 32, 32, 32, generator=generator),
@@ -68,7 +68,7 @@ def terms_of(output: MixCLOutput, **switches: bool | int) -> MixCLTerms:
 
 @pytest.mark.parametrize("label_level", [0, 1, 3])
 def test_embeddings_are_the_projected_maps_of_each_view_alone(label_level):
-    network = build(label_level=label_level)
+    network = build(label_levels=(label_level,))
     images = views(batch=2)
     with torch.no_grad():
         output = network(*images)
@@ -80,7 +80,7 @@ def test_embeddings_are_the_projected_maps_of_each_view_alone(label_level):
                 assert embedding.shape == (2, 2 * size.channels, *size.grid)
                 torch.testing.assert_close(embedding, projector(view_maps[level]), rtol=1e-3, atol=1e-4)
         expected = network.projectors[str(label_level)](maps[2][label_level])
-        torch.testing.assert_close(dense(output.embedding_2), expected, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(dense(output.embeddings_2[label_level]), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_reconstructions_are_the_backbones_outputs_of_each_view():
@@ -99,7 +99,7 @@ def test_levels_with_many_voxels_per_channel_stay_factored():
     factored = [isinstance(embedding, FactoredEmbedding) for embedding in output.embeddings_1]
     # voxels per channel: 32768 / 4, 4096 / 8, 512 / 16, 64 / 32, 8 / 48
     assert factored == [True, True, False, False, False]
-    assert isinstance(output.embedding_2, FactoredEmbedding)
+    assert isinstance(output.embeddings_2[1], FactoredEmbedding)
 
 
 @pytest.mark.parametrize("switches", ARMS)
@@ -187,6 +187,18 @@ def test_label_term_reaches_only_what_feeds_the_label_level():
             assert parameter.grad is None, name
 
 
+def test_label_terms_of_coarser_levels_reach_the_deeper_blocks():
+    network = build(label_levels=(1, 3))
+    terms_of(network(*views()), label_levels=(1, 3)).label.backward()
+    reached = {
+        part
+        for part in ("encoder2", "encoder4", "vit.blocks.2", "projectors.1", "projectors.3")
+        for name, parameter in network.named_parameters()
+        if part in name and parameter.grad is not None and parameter.grad.any()
+    }
+    assert len(reached) == 5
+
+
 def test_a_step_in_bfloat16_is_near_the_float32_step():
     network = build()
     with torch.no_grad():
@@ -203,8 +215,8 @@ def test_a_step_in_bfloat16_is_near_the_float32_step():
     ("arguments", "message"),
     [
         ({"identity": False, "label": False, "reconstruction": False}, "at least one of identity, label"),
-        ({"label_level": 5}, "pretrain.label_level must be from 0 to 4, got 5"),
-        ({"label_level": -1}, "pretrain.label_level must be from 0 to 4, got -1"),
+        ({"label_levels": (1, 5)}, "pretrain.label_level must be from 0 to 4, got 5"),
+        ({"label_levels": (-1,)}, "pretrain.label_level must be from 0 to 4, got -1"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(arguments, message):

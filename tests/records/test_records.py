@@ -112,6 +112,17 @@ def test_edits_reach_their_fields():
     assert edit_plan(Plan(), ["finetune.precision=fp32"]) == edit_plan(Plan(), ['finetune.precision="fp32"'])
 
 
+def test_the_label_loss_may_compare_several_levels():
+    assert edit_plan(Plan(), ["pretrain.label_level=1"]) == Plan()
+    assert Plan().pretrain.label_level == (1,)
+    plan = edit_plan(Plan(), ["pretrain.label_level=[1, 2, 3]"])
+    assert plan.pretrain.label_level == (1, 2, 3)
+    assert Plan.from_json(plan.to_json(), source="", error=PlanError) == plan
+    for value in ("[]", "[2, 1]", "[1, 1]", "5", "[1, 5]"):
+        with pytest.raises(PlanError, match=r"pretrain.*label_level|label_level must name each level once"):
+            edit_plan(Plan(), [f"pretrain.label_level={value}"])
+
+
 def test_all_edits_that_fail_are_named():
     with pytest.raises(
         PlanError, match=r"(?s)3 edit.*seed=1:.*pretrain\.sed=1: pretrain has no 'sed'.*datasets\.x"

@@ -63,7 +63,7 @@ def backbone(plan: Plan) -> Backbone:
 def test_random_pairs_have_the_form_of_drawn_ones(
     with_targets: bool, planned_workspace: Workspace, plan: Plan
 ) -> None:
-    grid = backbone(plan).levels[plan.pretrain.label_level].grid
+    grid = backbone(plan).levels[min(plan.pretrain.label_level)].grid
     pool = open_pool(planned_workspace, plan)
     real = drawn(pair_source(pool, plan, grid, with_targets=with_targets))
     random = random_pairs(plan, 2, grid, with_targets=with_targets)
