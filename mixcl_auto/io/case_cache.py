@@ -9,11 +9,9 @@ within the first CPU cache) suit random crops of 32^3 to 96^3.
 import errno
 import hashlib
 import logging
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -22,9 +20,10 @@ import blosc2
 import numpy as np
 import numpy.typing as npt
 
-from mixcl_auto.errors import DataError
+from mixcl_auto.errors import DataError, MixCLError
 from mixcl_auto.io.file_sums import damaged_file, is_cut_short, write_sums
 from mixcl_auto.io.files import naming, read_text, sync
+from mixcl_auto.io.open_cases import OpenCases, is_out_of_files, too_many_files
 from mixcl_auto.io.partial_files import partial_path
 from mixcl_auto.records.case import CachedCase
 
@@ -40,6 +39,8 @@ _ARRAYS = {"image": np.dtype(np.int16), "labels": None, "distance": np.dtype(np.
 _ATTEMPTS = 10
 """To move a case into place while other processes do the same."""
 _REMEDY = "run `mixcl_auto plan_and_preprocess` again"
+_OPEN_CASES = OpenCases()
+"""Of all readers: it is a process that may open so many files."""
 
 
 def case_key(image_sha256: str, label_sha256: str, preprocess_hash: str, patient: str) -> str:
@@ -52,13 +53,16 @@ def case_key(image_sha256: str, label_sha256: str, preprocess_hash: str, patient
 
 
 class CaseReader:
-    """One cached case; files are opened at first use, once per process, so that it pickles and forks."""
+    """One cached case; files are opened at first use in a process, so that it pickles and forks.
+
+    They stay open until too many other cases were used since; then they are opened again when wanted.
+    """
 
     def __init__(self, folder: Path, record: CachedCase) -> None:
         self.folder = folder
         self.record = record
-        self._process = 0
         self._opened: dict[str, blosc2.NDArray] = {}
+        self._foreground: dict[int, npt.NDArray[np.int16]] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -77,9 +81,20 @@ class CaseReader:
         """Codes of the distance to the nearest boundary in a region."""
         return self._region("distance", lower, upper)
 
-    @cached_property
+    @property
     def foreground(self) -> dict[int, npt.NDArray[np.int16]]:
         """Label value to voxels (n, 3) of that label; only labels that the case has."""
+        _OPEN_CASES.note_use(self)
+        voxels = self._foreground
+        if voxels is None:
+            voxels = self._foreground = self._read_foreground()
+        return voxels
+
+    def close(self) -> None:
+        """Let go of the files; whoever reads of them just now does so to the end."""
+        self._opened, self._foreground = {}, None
+
+    def _read_foreground(self) -> dict[int, npt.NDArray[np.int16]]:
         path = self.folder / "foreground.npz"
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -106,6 +121,7 @@ class CaseReader:
 
         Raises:
             DataError: if not.
+            RunError: if this process has too many files open to tell.
         """
         for name in _ARRAYS:
             self._check_length(self.folder / f"{name}.b2nd")
@@ -118,7 +134,7 @@ class CaseReader:
         except FileNotFoundError:
             raise self._damaged(path, "no such file") from None
         except OSError as problem:
-            raise self._damaged(path, problem.strerror) from None
+            raise self._damaged(path, problem, problem.strerror) from None
         if is_short:
             raise self._damaged(path, "it is cut short")
 
@@ -135,24 +151,31 @@ class CaseReader:
                 f"{_REMEDY}"
             )
 
-    def _damaged(self, path: Path, problem: object) -> DataError:
-        return DataError(f"{path}: damaged cache file ({problem}); remove {self.folder} and {_REMEDY}")
+    def _damaged(self, path: Path, problem: Exception | str, words: str | None = None) -> MixCLError:
+        if isinstance(problem, Exception) and is_out_of_files(problem):
+            return too_many_files(path)
+        return DataError(
+            f"{path}: damaged cache file ({words or problem}); remove {self.folder} and {_REMEDY}"
+        )
 
     def _array(self, name: str) -> blosc2.NDArray:
-        if self._process != os.getpid():
-            self._process, self._opened = os.getpid(), {}
-        if name not in self._opened:
-            path = self.folder / f"{name}.b2nd"
-            self._check_length(path)
-            array = blosc2.open(str(path), mode="r", mmap_mode="r", dparams={"nthreads": 1})
-            self._refuse_replaced()
-            if array.shape != self.shape:
-                raise self._damaged(path, f"its shape is {array.shape}, that of the case {self.shape}")
-            self._opened[name] = array
-        return self._opened[name]
+        _OPEN_CASES.note_use(self)
+        array = self._opened.get(name)
+        if array is None:
+            array = self._opened[name] = self._open(self.folder / f"{name}.b2nd")
+            _OPEN_CASES.note_use(self)  # another thread may have closed it meanwhile
+        return array
+
+    def _open(self, path: Path) -> blosc2.NDArray:
+        self._check_length(path)
+        array = blosc2.open(str(path), mode="r", mmap_mode="r", dparams={"nthreads": 1})
+        self._refuse_replaced()
+        if array.shape != self.shape:
+            raise self._damaged(path, f"its shape is {array.shape}, that of the case {self.shape}")
+        return array
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "record": self.record, "_process": 0, "_opened": {}}
+        return {"folder": self.folder, "record": self.record, "_opened": {}, "_foreground": None}
 
 
 def open_case(folder: Path) -> CaseReader:
@@ -160,9 +183,13 @@ def open_case(folder: Path) -> CaseReader:
 
     Raises:
         DataError: if the folder is missing or its ``case.json`` unreadable.
+        RunError: if this process has too many files open.
     """
     path = folder / "case.json"
-    text = read_text(path, what="cached case", remedy=_REMEDY)
+    try:
+        text = read_text(path, what="cached case", remedy=_REMEDY)
+    except DataError as problem:
+        raise (too_many_files(path) if is_out_of_files(problem) else problem) from None
     return CaseReader(folder, CachedCase.from_json(text, source=str(path)))
 
 
@@ -180,11 +207,24 @@ def is_intact(folder: Path) -> bool:
     """Whether every file of a cached case is as it was written; reads them all.
 
     A case of the time before check sums is taken as it is.
+
+    Raises:
+        RunError: if this process has too many files open to tell.
     """
     damaged = damaged_file(folder)
     if damaged is not None:
+        _check_opens(damaged)
         logger.warning("%s: the cached file does not have its check sum; the case is made again", damaged)
     return damaged is None
+
+
+def _check_opens(path: Path) -> None:
+    """See that a file was not taken for damaged since it could not be opened."""
+    try:
+        path.open("rb").close()
+    except OSError as problem:
+        if is_out_of_files(problem):
+            raise too_many_files(path) from None
 
 
 def write_case(

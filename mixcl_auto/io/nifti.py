@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from mixcl_auto.errors import DataError
 from mixcl_auto.io.nifti_header import GZIP_MAGIC, HEADER_BYTES, NiftiHeader
+from mixcl_auto.io.voxel_values import scaled_values
 
 _GZIP_WINDOW = zlib.MAX_WBITS | 16
 _FIRST_WINDOW_BYTES = 1 << 14
@@ -57,7 +58,8 @@ def nifti_values(data: bytes, count: int, path: Path) -> npt.NDArray[Any] | None
         path: for errors.
 
     Returns:
-        A flat array, or None for kinds of voxel that are not one real number.
+        A flat array, of the stored numbers' type or, if they were scaled, as ``scaled_values`` gives them;
+        or None for kinds of voxel that are not one real number.
 
     Raises:
         DataError: if the file is truncated or damaged.
@@ -78,7 +80,7 @@ def nifti_values(data: bytes, count: int, path: Path) -> npt.NDArray[Any] | None
     slope, intercept = header.slope, header.intercept
     if (slope in (0.0, 1.0) and intercept == 0) or not np.isfinite([slope, intercept]).all():
         return values
-    return values * np.float64(slope or 1.0) + np.float64(intercept)
+    return scaled_values(values, slope or 1.0, intercept)
 
 
 def _header(data: bytes, path: Path) -> NiftiHeader:

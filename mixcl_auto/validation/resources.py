@@ -20,7 +20,7 @@ from mixcl_auto.records.plan import Plan, PreprocessPlan
 _CACHE_BYTES_PER_VOXEL = (0.65, 1.75)
 """The least and the most that a dataset's cache may be expected to take."""
 _INSPECTION_BYTES_PER_BYTE = 3.0
-"""Of the scan's file, decompressed; with its label map."""
+"""Of the scan's file, decompressed; with its label map. One of int16 with fractions takes some 7."""
 _READING_BYTES_PER_VOXEL = 8.0
 """Of the file: its bytes, decompressed, as numbers. A file of float64 takes up to 21."""
 _SOURCE_BYTES_PER_VOXEL = 5.0

@@ -1,6 +1,7 @@
 import gzip
 import struct
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ import SimpleITK
 
 from mixcl_auto.errors import DataError
 from mixcl_auto.io import nifti as module
+from mixcl_auto.io import voxel_values
 from mixcl_auto.io.images import read_image
 from mixcl_auto.io.nifti import compress, decompress, nifti_values
+from mixcl_auto.io.voxel_values import image_values, label_values, scaled_values
 
 sitk = SimpleITK
 SHAPE = (3, 4, 5)
@@ -45,6 +48,56 @@ def test_whole_scaled_values_become_int16(tmp_path):
     image = read_image(tmp_path / "x.nii").array
     assert image.dtype == np.int16
     assert (image.min(), image.max()) == (-1024, -965)
+
+
+@pytest.mark.parametrize("dtype", ["i2", "u2", "i4", "f4"])
+@pytest.mark.parametrize("slope", [1.0, 2.5, 0.0, 0.3])
+@pytest.mark.parametrize("intercept", [0.0, -1024.0])
+@pytest.mark.parametrize("largest", [99, 32767])
+def test_scaled_values_equal_those_of_float64_to_the_bit(
+    tmp_path, monkeypatch, dtype, slope, intercept, largest
+):
+    """A slope of 0 means none. What follows the reading sees what it saw of the whole array in float64."""
+    monkeypatch.setattr(voxel_values, "_SLAB_VOXELS", 7)
+    values = np.arange(60).reshape(SHAPE).astype(dtype)
+    values[-1, -1, -1] = largest
+    data = nifti_bytes(tmp_path / "x.nii", values, slope=slope, intercept=intercept)
+    float64 = values.ravel().astype(np.float64) * np.float64(np.float32(slope or 1.0)) + intercept
+    is_whole = (float64 == np.rint(float64)).all() and np.abs(float64).max() <= 32767
+    expected = float64.astype(np.int16 if is_whole else np.float32)
+    read = image_values(nifti_values(data, 60, tmp_path / "x.nii"))
+    assert read.dtype == expected.dtype
+    assert read.tobytes() == expected.tobytes()
+
+
+def test_scaling_takes_no_float64_of_the_whole_scan(tmp_path):
+    """Two bytes per voxel of int16, and a slab; it was 24 for a moment."""
+    stored = np.zeros(1 << 22, np.int16)
+    tracemalloc.start()
+    scaled_values(stored, 1.0, -1024.0)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 5 * stored.size
+
+
+def test_fractions_that_float32_would_hide_stay_in_float64(tmp_path):
+    scaled = scaled_values(np.array([3.0, 4.00000001]), 1.0, 16.0)
+    assert scaled.dtype == np.float64
+    with pytest.raises(DataError, match="label maps hold whole numbers"):
+        label_values(scaled, tmp_path / "x.nii")
+    assert image_values(scaled).dtype == np.float32
+
+
+@pytest.mark.parametrize("odd", [0.5, 40_000.0, -40_000.0, np.nan, np.inf])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_one_value_in_any_slab_decides_the_type(monkeypatch, odd, order):
+    monkeypatch.setattr(voxel_values, "_SLAB_VOXELS", 6)
+    values = np.asarray(np.arange(60.0).reshape(SHAPE), order=order)
+    assert image_values(values).dtype == np.int16
+    np.testing.assert_array_equal(image_values(values), values)
+    values[2, 3, 4] = odd
+    assert image_values(values).dtype == np.float32
+    np.testing.assert_array_equal(image_values(values), values.astype(np.float32))
 
 
 def test_big_endian_files_are_read(tmp_path):
