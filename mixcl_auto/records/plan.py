@@ -168,7 +168,8 @@ class PretrainPlan(TrainerPlan):
     off_diagonal_weight: NonNegativeFloat = 0.0051
     center: bool = True
     reconstruction_reduction: Literal["mean", "sum"] = "mean"
-    temperature: PositiveFloat = 0.1
+    temperature: Annotated[float, Field(ge=0.003)] = 0.1
+    """tau of Eq. 6. Below 0.003 the exponentials of two scores span more than float64 does."""
     label_reduction: Literal["global", "per_anchor"] = "global"
     label_level: Levels = (1,)
     """The level whose embeddings enter Eq. 6, or several, finest first, whose losses are summed."""

@@ -123,6 +123,12 @@ def test_the_label_loss_may_compare_several_levels():
             edit_plan(Plan(), [f"pretrain.label_level={value}"])
 
 
+def test_a_temperature_at_which_the_label_loss_overflows_is_refused():
+    assert edit_plan(Plan(), ["pretrain.temperature=0.003"]).pretrain.temperature == 0.003
+    with pytest.raises(PlanError, match=r"pretrain\.temperature: .* greater than or equal to 0\.003"):
+        edit_plan(Plan(), ["pretrain.temperature=0.002"])
+
+
 def test_all_edits_that_fail_are_named():
     with pytest.raises(
         PlanError, match=r"(?s)3 edit.*seed=1:.*pretrain\.sed=1: pretrain has no 'sed'.*datasets\.x"
