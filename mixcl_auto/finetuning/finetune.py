@@ -90,7 +90,7 @@ def finetune(
     open_cases(workspace, plan, dataset, split.fold(fold).held_out)  # predicted at the end; missed now
     chosen = choose_device(device)
     before = read_run(folder.run, FinetuneRun)
-    wanted = begun_precision(before, folder.checkpoint, plan.finetune.precision, chosen)
+    wanted = begun_precision(before, folder.checkpoint, plan.finetune.precision, chosen.type)
     precision = resolve_precision(wanted, chosen, plan.network.patch_size)
     label_voxels = count_label_voxels(cases, planned.class_count)
     if ranks.is_first:

@@ -70,7 +70,7 @@ def pretrain(
     pool = open_pool(workspace, plan)
     chosen = choose_device(device)
     before = read_run(folder.run, PretrainRun)
-    wanted = begun_precision(before, folder.checkpoint, plan.pretrain.precision, chosen)
+    wanted = begun_precision(before, folder.checkpoint, plan.pretrain.precision, chosen.type)
     precision = resolve_precision(wanted, chosen, plan.network.patch_size)
     method = planned_method(plan, pool)
     record = PretrainRun(

@@ -4,8 +4,6 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import torch
-
 from mixcl_auto.errors import RunError
 from mixcl_auto.io.files import read_text
 from mixcl_auto.records.plan import DatasetPlan, Plan
@@ -35,7 +33,7 @@ def read_run(path: Path, kind: type[AnyRun]) -> AnyRun | None:
 
 
 def begun_precision(
-    before: FinetuneRun | PretrainRun | None, checkpoint: Path, planned: str, device: torch.device
+    before: FinetuneRun | PretrainRun | None, checkpoint: Path, planned: str, device: str
 ) -> str:
     """What precision to ask for: ``auto`` is resolved once, when a run begins.
 
@@ -43,14 +41,14 @@ def begun_precision(
         before: the earlier run in the folder.
         checkpoint: of that run; without one it begins anew.
         planned: the plan's value.
-        device: that computes now.
+        device: kind of the one that computes now, such as ``cuda``.
 
     Raises:
         RunError: if the device can't go on in the precision that the run began in.
     """
     if planned != "auto" or before is None or not checkpoint.is_file():
         return planned
-    if before.environment.precision == "fp16" and device.type != "cuda":
+    if before.environment.precision == "fp16" and device != "cuda":
         raise RunError(
             f"{checkpoint.parent}: the run began in fp16 on a GPU and can't go on in it on {device}; go on "
             "on a GPU, or remove that folder to start again"

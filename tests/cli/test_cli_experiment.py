@@ -130,8 +130,8 @@ def test_a_dry_run_prints_the_commands_and_runs_none(planned_workspace: Workspac
     assert result.exit_code == 0, result.output
     lines = result.output.splitlines()
     assert lines[0].startswith(f"mixcl_auto -w {planned_workspace.root} pretrain -p")
-    assert sum(" finetune " in line for line in lines) == 8
-    assert lines[-1] == "# 0 of 10 done, 10 waiting"
+    assert sum(" finetune " in line for line in lines) == 10
+    assert lines[-1] == "# 0 of 12 done, 12 waiting"
     assert not planned_workspace.results.exists()
 
 
@@ -139,7 +139,7 @@ def test_the_status_is_a_table_on_stdout(planned_workspace: Workspace) -> None:
     result = invoke(planned_workspace, "--status")
     assert result.exit_code == 0, result.output
     assert "pre-training no_reconstruction" in result.output
-    assert "0 of 14 done, 14 waiting" in result.output
+    assert "0 of 16 done, 16 waiting" in result.output
 
 
 def test_an_address_without_ray_is_refused(planned_workspace: Workspace) -> None:

@@ -20,13 +20,18 @@ from mixcl_auto.workflows.report import report
 SPLEEN, BTCV, OTHER = "Dataset009_Spleen", "BTCV", "HN_Organs"
 
 
-def grid_of(lab, *targets):
-    """What was run, on targets of these names instead of the plan's."""
+def name_targets(lab, *targets):
+    """Give the plan targets of these names instead of its own."""
     datasets = [
         DatasetPlan(name=name, role="target", labels={"o": 1}, cases=("a", "b"), fingerprint="0", split="0")
         for name in targets
     ]
     lab.plan = lab.plan.model_copy(update={"datasets": (*lab.plan.datasets[:1], *datasets)})
+
+
+def grid_of(lab, *targets):
+    """What was run, on targets of these names."""
+    name_targets(lab, *targets)
     return collect_grid(lab.workspace, lab.plan, "plan")
 
 
@@ -90,6 +95,7 @@ def test_published_differences_are_those_of_the_published_dice_but_for_two_mispr
 
 def test_published_columns_stand_beside_ours_for_the_papers_targets_alone(make_lab):
     lab = make_lab(fractions=(0.05, 0.3, 0.5))
+    name_targets(lab, SPLEEN, OTHER)
     lab.finetune("scratch", 0.05, 0, 0.4, dataset=SPLEEN)
     table = table_1(grid_of(lab, SPLEEN, OTHER), with_paper=True)
     assert table.columns[5:] == ("Published T.F.S.", "Published Ours", "Published Diff.")
@@ -119,6 +125,7 @@ def test_without_the_option_nothing_published_is_shown(make_lab):
 
 def test_table_2_has_the_papers_dice_where_the_same_terms_were_on(make_lab):
     lab = make_lab(fractions=(1.0,), folds=(0,))
+    name_targets(lab, BTCV)
     lab.finetune("scratch", 1.0, 0, 0.5, dataset=BTCV)
     lab.finetune("mixcl", 1.0, 0, 0.7, dataset=BTCV)
     lab.finetune("no_recon", 1.0, 0, 0.6, dataset=BTCV, without=("reconstruction",))
@@ -145,6 +152,7 @@ def test_where_nothing_published_applies_the_note_says_so(make_lab):
 
 def test_the_report_writes_the_papers_values_on_request(make_lab):
     lab = make_lab(fractions=(0.05,))
+    name_targets(lab, SPLEEN, OTHER)
     lab.finetune("scratch", 0.05, 0, 0.4, dataset=SPLEEN)
     grid_of(lab, SPLEEN)
     write_text(lab.workspace.plans / "plan.json", lab.plan.to_json())

@@ -6,9 +6,11 @@ import logging
 import numpy as np
 import pytest
 
+from mixcl_auto.errors import PlanError
 from mixcl_auto.io.images import write_image, write_labels
 from mixcl_auto.io.scores import read_scores, write_scores
 from mixcl_auto.records.case import Geometry
+from mixcl_auto.records.plan import Plan
 from mixcl_auto.reporting.report import write_report
 
 TABLES = ("table1", "table2", "arms", "differences", "organ_differences", "per_organ")
@@ -290,6 +292,7 @@ def test_names_can_not_break_out_of_the_viewers_data(make_lab):
             if dataset["name"] == "Target_1":
                 dataset["labels"] = grid_labels
         folder.run.write_text(json.dumps(record))
+    lab.plan = Plan.from_json(json.dumps(record["plan"]), source="", error=PlanError)
     folder, _ = report(lab)
     text = folder.page.read_text(encoding="utf-8")
     assert "alert(1)" in text

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from mixcl_auto.errors import RunError
 from mixcl_auto.records.plan import DatasetPlan, Plan
@@ -111,7 +110,7 @@ def test_malformed_record_is_an_error_that_names_the_file(tmp_path: Path) -> Non
 
 
 def test_a_run_goes_on_in_the_precision_that_it_began_in(tmp_path: Path) -> None:
-    cpu, checkpoint = torch.device("cpu"), tmp_path / "checkpoint.pt"
+    cpu, checkpoint = "cpu", tmp_path / "checkpoint.pt"
     before = finetuning(None)  # in fp32
     assert begun_precision(before, checkpoint, "auto", cpu) == "auto"
     checkpoint.touch()
@@ -120,6 +119,6 @@ def test_a_run_goes_on_in_the_precision_that_it_began_in(tmp_path: Path) -> None
     assert begun_precision(None, checkpoint, "auto", cpu) == "auto"
     environment = ENVIRONMENT.model_copy(update={"precision": "fp16"})
     on_gpu = before.model_copy(update={"environment": environment})
-    assert begun_precision(on_gpu, checkpoint, "auto", torch.device("cuda")) == "fp16"
+    assert begun_precision(on_gpu, checkpoint, "auto", "cuda") == "fp16"
     with pytest.raises(RunError, match="began in fp16 on a GPU and can't go on in it on cpu"):
         begun_precision(on_gpu, checkpoint, "auto", cpu)
