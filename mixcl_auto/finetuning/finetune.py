@@ -25,11 +25,7 @@ from mixcl_auto.records.record import content_hash
 from mixcl_auto.records.run import FinetuneRun
 from mixcl_auto.training.cases import count_label_voxels, open_cases
 from mixcl_auto.training.device import Precision, choose_device, resolve_precision
-from mixcl_auto.training.earlier_runs import (
-    begun_precision,
-    read_run,
-    refuse_other_finetuning,
-)
+from mixcl_auto.training.earlier_runs import begun_precision, read_run, refuse_other_finetuning
 from mixcl_auto.training.environment import describe_environment
 from mixcl_auto.training.loop import Job, train
 from mixcl_auto.training.state import resume_state, start_state
@@ -83,13 +79,13 @@ def finetune(
     training_ids = split.training_cases(fold, fraction)
     start = find_init(workspace, plan_name, init)
     folder = workspace.finetune(plan_name, dataset, start.name, fraction, fold, plan.finetune.seed)
-    if _is_trained(folder, plan, dataset, start):
+    before = read_run(folder.run, FinetuneRun)
+    if before is not None and _is_trained(folder, before, plan, start):
         logger.info("%s: already trained", folder.path)
         return folder
     cases = open_cases(workspace, plan, dataset, training_ids)
     open_cases(workspace, plan, dataset, split.fold(fold).held_out)  # predicted at the end; missed now
     chosen = choose_device(device)
-    before = read_run(folder.run, FinetuneRun)
     wanted = begun_precision(before, folder.checkpoint, plan.finetune.precision, chosen.type)
     precision = resolve_precision(wanted, chosen, plan.network.patch_size)
     label_voxels = count_label_voxels(cases, planned.class_count)
@@ -224,11 +220,8 @@ def patch_source(cases: Sequence[CaseReader], plan: Plan) -> PatchSource:
     return PatchSource(cases, settings)
 
 
-def _is_trained(folder: FinetuneFolder, plan: Plan, dataset: str, init: Init) -> bool:
-    """Whether the folder holds this very run, trained; refuses another one."""
-    before = read_run(folder.run, FinetuneRun)
-    if before is None:
-        return False
+def _is_trained(folder: FinetuneFolder, before: FinetuneRun, plan: Plan, init: Init) -> bool:
+    """Whether the folder's run is this very one, trained; refuses another one."""
     refuse_other_finetuning(folder.path, before, plan)
     if init.sha256 != (before.weights.sha256 if before.weights else None):
         raise RunError(

@@ -274,6 +274,11 @@ def _label_sums(
             f"class_counts and generators must have one entry for each of {len(map_1)} samples, "
             f"got {len(targets.class_counts)} and {len(targets.generators)}"
         )
+    if level == min(settings.label_levels) and targets.labels_1.shape[1:] != map_1.shape[2:]:
+        raise ValueError(
+            f"labels and weights must be on the finest label level's grid {tuple(map_1.shape[2:])}, "
+            f"got {tuple(targets.labels_1.shape[1:])}"
+        )
     on_grid = partial(_reduced, grid=map_1.shape[2:])
     patches = [
         (map_1, head_1, on_grid(targets.labels_1), on_grid(targets.weights_1)),
@@ -297,18 +302,8 @@ def _label_sums(
 
 
 def _reduced(volumes: Tensor, grid: torch.Size) -> Tensor:
-    """Labels or weights (B, X, Y, Z) at a level's grid, by nearest neighbour as a view.
-
-    Raises:
-        ValueError: for a grid that the volumes' does not divide into.
-    """
-    size = volumes.shape[1:]
-    if any(full % part for full, part in zip(size, grid, strict=True)):
-        raise ValueError(
-            f"labels and weights must be on the finest label level's grid, got {tuple(size)}, of which "
-            f"{tuple(grid)} is no part"
-        )
-    strides = [full // part for full, part in zip(size, grid, strict=True)]
+    """Labels or weights (B, X, Y, Z) at the grid of a coarser level, by nearest neighbour as a view."""
+    strides = [full // part for full, part in zip(volumes.shape[1:], grid, strict=True)]
     return volumes[(slice(None), *(slice((stride - 1) // 2, None, stride) for stride in strides))]
 
 

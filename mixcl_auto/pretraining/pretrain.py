@@ -19,11 +19,7 @@ from mixcl_auto.progress import Progress, Silent
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.records.run import PretrainRun
 from mixcl_auto.training.device import Precision, choose_device, resolve_precision
-from mixcl_auto.training.earlier_runs import (
-    begun_precision,
-    read_run,
-    refuse_other_pretraining,
-)
+from mixcl_auto.training.earlier_runs import begun_precision, read_run, refuse_other_pretraining
 from mixcl_auto.training.environment import describe_environment
 from mixcl_auto.training.loop import Job, train
 from mixcl_auto.training.state import resume_state, start_state
@@ -64,12 +60,12 @@ def pretrain(
             can't go on.
     """
     folder = find_folder(workspace, plan, plan_name, name)
-    if _is_finished(folder, plan):
+    before = read_run(folder.run, PretrainRun)
+    if before is not None and _is_finished(folder, before, plan):
         logger.info("%s: already finished", folder.path)
         return folder
     pool = open_pool(workspace, plan)
     chosen = choose_device(device)
-    before = read_run(folder.run, PretrainRun)
     wanted = begun_precision(before, folder.checkpoint, plan.pretrain.precision, chosen.type)
     precision = resolve_precision(wanted, chosen, plan.network.patch_size)
     method = planned_method(plan, pool)
@@ -151,11 +147,8 @@ def find_folder(workspace: Workspace, plan: Plan, plan_name: str, name: str | No
     return workspace.pretrain(plan_name, name)
 
 
-def _is_finished(folder: PretrainFolder, plan: Plan) -> bool:
-    """Whether the folder holds this very run, done; refuses another run."""
-    before = read_run(folder.run, PretrainRun)
-    if before is None:
-        return False
+def _is_finished(folder: PretrainFolder, before: PretrainRun, plan: Plan) -> bool:
+    """Whether the folder's run is this very one, done; refuses another run."""
     refuse_other_pretraining(folder.path, before.plan, plan)
     if before.status == "finished" and not folder.encoder.is_file():
         if not folder.checkpoint.is_file():

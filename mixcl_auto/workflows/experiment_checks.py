@@ -10,6 +10,7 @@ from mixcl_auto.io.workspace import FinetuneFolder, PretrainFolder
 from mixcl_auto.records.experiment import check_experiment, init_name, pretrainings_for
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.records.plan_edits import leave_out, use_method
+from mixcl_auto.reporting.comparable import other_encoder
 from mixcl_auto.training.cases import open_cases
 from mixcl_auto.training.earlier_runs import (
     refuse_other_finetuning,
@@ -138,9 +139,7 @@ def _compare_encoders(project: Project, folders: Iterable[FinetuneFolder]) -> No
     for folder in folders:
         run = read_finetune_run(folder)
         made = project.workspace.pretrain(project.plan_name, run.init)
-        if run.weights is None or not is_pretrained(made):
-            continue
-        if read_pretrain_run(made).encoder_sha256 not in (None, run.weights.sha256):
+        if is_pretrained(made) and other_encoder(run, {run.init: read_pretrain_run(made)}):
             others.append(f"  {folder.path}: not from {made.encoder}")
     if others:
         lines = "\n".join(others)

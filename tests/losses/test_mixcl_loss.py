@@ -288,8 +288,8 @@ def test_a_term_that_is_off_is_zero_and_leaves_the_others_as_they_are(off):
         ({"reconstructions": None}, "reconstructions must be given"),
         ({"targets": targets(class_counts=[3])}, "one entry for each of 2 samples, got 1 and 2"),
         (
-            {"targets": targets(labels_1=torch.zeros(BATCH, 2, 2, 2))},
-            r"on the finest label level's grid, got \(2, 2, 2\), of which \(4, 4, 4\) is no part",
+            {"targets": targets(labels_1=torch.zeros(BATCH, SIDE, SIDE, SIDE))},
+            r"on the finest label level's grid \(4, 4, 4\), got \(8, 8, 8\)",
         ),
     ],
 )
