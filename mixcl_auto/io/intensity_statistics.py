@@ -29,7 +29,8 @@ def intensity_statistics(values: npt.NDArray[Any]) -> Intensities | None:
         present = np.flatnonzero(counts)
         minimum, maximum = float(levels[present[0]]), float(levels[present[-1]])
     else:
-        mean, variance = float(values.mean(dtype=np.float64)), float(values.var(dtype=np.float64))
+        mean = float(values.mean(dtype=np.float64))
+        variance = _squared_deviations(values, mean) / values.size
         lower, median, upper = np.percentile(values, _PERCENTILES).tolist()
         minimum, maximum = float(values.min()), float(values.max())
     return Intensities(
@@ -73,6 +74,16 @@ def histogram_quantiles(counts: npt.NDArray[np.int64], percentiles: Sequence[flo
     second = np.searchsorted(up_to, np.ceil(positions), side="right") + _LOWEST
     quantiles: list[float] = (first + (positions - below) * (second - first)).tolist()
     return quantiles
+
+
+def _squared_deviations(values: npt.NDArray[Any], mean: float) -> float:
+    """Their sum, a stretch at a time: numpy's variance first makes a float64 copy of all."""
+    flat = values.ravel(order="K")
+    total = 0.0
+    for start in range(0, flat.size, _STRETCH):
+        deviations = flat[start : start + _STRETCH].astype(np.float64) - mean
+        total += float(deviations @ deviations)
+    return total
 
 
 def label_counts(labels: npt.NDArray[Any]) -> dict[int, int]:

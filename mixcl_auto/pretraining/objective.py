@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from mixcl_auto.distributed.ranks import ALONE, Ranks
-from mixcl_auto.losses.mixcl import MixCLSettings, MixCLTargets, MixCLTerms, mixcl_loss
+from mixcl_auto.losses.mixcl import MixCLTerms, mixcl_loss
+from mixcl_auto.losses.mixcl_settings import MixCLSettings
+from mixcl_auto.losses.mixcl_targets import MixCLTargets
 from mixcl_auto.networks.mixcl import Embedding, MixCLNetwork, MixCLOutput
 from mixcl_auto.pretraining.collapse_indicators import collapse_indicators
 from mixcl_auto.pretraining.gradient_shares import gradient_shares

@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mixcl_auto.finetuning.segmentation_loss import SegmentationLoss
-from mixcl_auto.losses.mixcl import Embedding, MixCLSettings, MixCLTargets, MixCLTerms, mixcl_loss
+from mixcl_auto.losses.embeddings import Embedding
+from mixcl_auto.losses.mixcl import MixCLTerms, mixcl_loss
+from mixcl_auto.losses.mixcl_settings import MixCLSettings
+from mixcl_auto.losses.mixcl_targets import MixCLTargets
 from mixcl_auto.pretraining.pool_segmentation import PoolSegmentationLoss
 from mixcl_auto.transforms.weight_map import distance_table, weight_map
 

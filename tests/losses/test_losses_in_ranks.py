@@ -12,7 +12,9 @@ from mixcl_auto.distributed.launch import read_launch
 from mixcl_auto.distributed.process_group import data_parallel, open_ranks
 from mixcl_auto.distributed.ranks import ALONE, Ranks
 from mixcl_auto.finetuning.segmentation_loss import SegmentationLoss
-from mixcl_auto.losses.mixcl import MixCLSettings, MixCLTargets, mixcl_loss
+from mixcl_auto.losses.mixcl import mixcl_loss
+from mixcl_auto.losses.mixcl_settings import MixCLSettings
+from mixcl_auto.losses.mixcl_targets import MixCLTargets
 from mixcl_auto.networks.initialise import initialise
 from mixcl_auto.networks.mixcl import MixCLNetwork
 from mixcl_auto.networks.unetr import UNETR

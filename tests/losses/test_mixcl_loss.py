@@ -6,12 +6,9 @@ from torch import Tensor
 
 from mixcl_auto.losses.identity_consistency import identity_consistency_loss
 from mixcl_auto.losses.label_consistency import chance_value, label_consistency_loss, pair_relations
-from mixcl_auto.losses.mixcl import (
-    MixCLSettings,
-    MixCLTargets,
-    MixCLTerms,
-    mixcl_loss,
-)
+from mixcl_auto.losses.mixcl import MixCLTerms, mixcl_loss
+from mixcl_auto.losses.mixcl_settings import MixCLSettings
+from mixcl_auto.losses.mixcl_targets import MixCLTargets
 
 SIDE, BATCH, CHANNELS = 8, 2, (3, 4, 6)
 EVERY_VOXEL = MixCLSettings(voxels_per_class=(SIDE // 2) ** 3)

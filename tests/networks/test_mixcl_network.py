@@ -5,7 +5,9 @@ import torch
 from torch import Tensor
 
 from mixcl_auto.errors import PlanError
-from mixcl_auto.losses.mixcl import MixCLSettings, MixCLTargets, MixCLTerms, mixcl_loss
+from mixcl_auto.losses.mixcl import MixCLTerms, mixcl_loss
+from mixcl_auto.losses.mixcl_settings import MixCLSettings
+from mixcl_auto.losses.mixcl_targets import MixCLTargets
 from mixcl_auto.networks.backbone import Backbone, Grid
 from mixcl_auto.networks.build import build_backbone
 from mixcl_auto.networks.initialise import initialise
