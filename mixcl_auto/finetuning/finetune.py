@@ -190,7 +190,8 @@ def _train(
 def _transferred(network: Backbone, record: FinetuneRun) -> Collection[str]:
     """The parameters that learn at ``finetune.transferred_rate`` times the rate."""
     if record.init == SCRATCH_SLOW:
-        return network.encoder_state_dict().keys()
+        level_0 = () if record.plan.pretrain.hand_on_level_0 else network.own_tensors(0)
+        return network.encoder_state_dict().keys() - set(level_0)
     return record.weights.loaded if record.weights else ()
 
 

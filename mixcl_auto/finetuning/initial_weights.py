@@ -106,11 +106,17 @@ def start_network(
     network = initialise(lambda: build_network(plan.network, out_channels=class_count), seed)
     if plan.finetune.output_bias == "log_frequency":
         set_output_bias(network, label_voxels)
-    return network, load_init(network, init, plan)
+    return network, load_init(network, init, plan, whole=False)
 
 
-def load_init(network: Backbone, init: Init, plan: Plan) -> LoadedWeights | None:
+def load_init(network: Backbone, init: Init, plan: Plan, *, whole: bool = True) -> LoadedWeights | None:
     """Bring an encoder's weights into a network of the plan; random ones stay as they are.
+
+    Args:
+        network: changed in place.
+        init: where the weights come from.
+        plan: of the network.
+        whole: the encoder as it was pre-trained, with what it does not hand on to a fine-tuning.
 
     Returns:
         What was loaded; absent where ``init`` has no file.
@@ -122,8 +128,9 @@ def load_init(network: Backbone, init: Init, plan: Plan) -> LoadedWeights | None
         return None
     notes = read_notes(init.file)
     _compare_recipes(init.file, notes, plan)
+    keep = () if whole or notes.hands_on_level_0 else network.own_tensors(0)
     try:
-        report = load_encoder(network, load_weights(init.file), position_grid=notes.position_grid)
+        report = load_encoder(network, load_weights(init.file), position_grid=notes.position_grid, keep=keep)
     except WeightsError as problem:
         named = str(problem).startswith(str(init.file))
         raise WeightsError(str(problem) if named else f"{init.file}: {problem}") from None
@@ -133,6 +140,8 @@ def load_init(network: Backbone, init: Init, plan: Plan) -> LoadedWeights | None
         len(network.encoder_state_dict()),
         init.file,
     )
+    if keep:
+        logger.info("level 0 starts random: its pre-training hands on the other levels")
     if report.kept:
         logger.warning(
             "%s: a ViT alone; %d tensors of the encoder's convolutions stay random",

@@ -39,6 +39,8 @@ class WeightsNotes(Record):
     """How an encoder was pre-trained."""
     without: tuple[Term, ...] = ()
     """Terms of Eq. 2 that its pre-training left out."""
+    hands_on_level_0: bool = True
+    """Whether a fine-tuning starts from what level 0 alone has learnt."""
 
 
 class _Part(Record):
@@ -58,6 +60,7 @@ class _Metadata(_Part):
     format: str
     method: str = "mixcl"  # at first they named none
     without: Json[tuple[Term, ...]] = ()
+    hands_on_level_0: Json[bool] = True
     network: Json[_Network]
     spacing_mm: Json[Spacing] | None = None
     window_hu: Json[Window] | None = None
@@ -83,6 +86,7 @@ class _Metadata(_Part):
             position_grid=next(iter(self._grids()), None),
             method="unknown" if not is_encoder else "supervised" if self.method == "supervised" else "mixcl",
             without=self.without,
+            hands_on_level_0=self.hands_on_level_0,
         )
 
 

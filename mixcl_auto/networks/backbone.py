@@ -73,6 +73,16 @@ class Backbone(nn.Module, ABC):
         """Random numbers in the form of what ``forward`` takes."""
         return (torch.rand(batch_size, self.in_channels, *self.patch_size),)
 
+    def own_tensors(self, level: int) -> frozenset[str]:
+        """The encoder's tensors that feed one level and no other, by name."""
+        others = [other for other in range(len(self.levels)) if other != level]
+        return frozenset(
+            name
+            for name in self.encoder_state_dict()
+            if self.feeds(name, levels=[level], decoder=False)
+            and not self.feeds(name, levels=others, decoder=False)
+        )
+
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
         """The encoder's parameters that are trained."""
         for name, parameter in self.named_parameters():

@@ -28,7 +28,8 @@ class LoadedReport:
     Attributes:
         loaded: the encoder's tensors that came from the source.
         interpolated: those of ``loaded`` that were resampled to another patch size.
-        ignored: tensors of the source that belong to no encoder: decoder, output layer, projectors.
+        ignored: tensors of the source that were not wanted: decoder, output layer, projectors, and those of
+            the encoder that ``keep`` named.
         kept: the encoder's tensors that stay as they were, where the source is a ViT without convolutions.
     """
 
@@ -39,7 +40,11 @@ class LoadedReport:
 
 
 def load_encoder(
-    network: Backbone, state_dict: Mapping[str, Tensor], *, position_grid: Grid | None = None
+    network: Backbone,
+    state_dict: Mapping[str, Tensor],
+    *,
+    position_grid: Grid | None = None,
+    keep: Collection[str] = (),
 ) -> LoadedReport:
     """Load an encoder's weights into a network; the decoder stays as it is.
 
@@ -51,6 +56,7 @@ def load_encoder(
             that :mod:`mixcl_auto.networks.monai_weights` knows.
         position_grid: tokens along x, y and z of the source's position embedding; needed where it differs
             from the network's and is not a cube.
+        keep: the encoder's tensors that stay as they are, whatever the source has for them.
 
     Returns:
         What was loaded, interpolated and ignored.
@@ -67,12 +73,13 @@ def load_encoder(
     _refuse_other_numbers({name: tensor for name, tensor in source.items() if name in target})
     interpolated = _fit_positions(network, source, target, position_grid)
     _refuse_misfits(source, target, form.unused | form.absent)
+    wanted = source.keys() - set(keep)
     with torch.no_grad():
-        for name, tensor in source.items():
-            target[name].copy_(tensor)
-    ignored = sorted([*form.dropped, *(name for name in form.tensors if name not in source)])
+        for name in wanted:
+            target[name].copy_(source[name])
+    ignored = sorted([*form.dropped, *(name for name in form.tensors if name not in wanted)])
     kept = sorted(form.absent - source.keys())
-    return LoadedReport(tuple(sorted(source)), interpolated, tuple(ignored), tuple(kept))
+    return LoadedReport(tuple(sorted(wanted)), interpolated, tuple(ignored), tuple(kept))
 
 
 def token_grid(patch_size: Grid) -> Grid:

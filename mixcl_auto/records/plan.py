@@ -173,6 +173,9 @@ class PretrainPlan(TrainerPlan):
     label_reduction: Literal["global", "per_anchor"] = "global"
     label_level: Levels = (1,)
     """The level whose embeddings enter Eq. 6, or several, finest first, whose losses are summed."""
+    hand_on_level_0: bool = True
+    """Whether what MixCL taught to the weights of level 0 alone (UNETR's ``encoder1``, which sees the image
+    and no token) goes into a fine-tuning; if not, they start random and learn at the full rate."""
     recompute_level_0: bool = False
     """Whether level 0's projector is computed twice rather than kept for the gradient; spares memory."""
     voxels_per_class: Positive = 256

@@ -30,7 +30,7 @@ class LoadedWeights(Record):
     interpolated: tuple[str, ...] = ()
     """Loaded after interpolation to another patch size."""
     ignored: tuple[str, ...] = ()
-    """In the file, but not a part of the encoder."""
+    """In the file, but not a part of the encoder, or not handed on."""
 
 
 class PretrainRun(Record):

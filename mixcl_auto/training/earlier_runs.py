@@ -90,7 +90,7 @@ def refuse_other_finetuning(folder: Path, before: FinetuneRun, now: Plan) -> Non
 def finetuning_differences(before: FinetuneRun, now: Plan) -> list[str]:
     """Every field in which the plan of a fine-tuning differs from ``now`` and that changes its results."""
     is_slow = before.weights is not None or before.init == SCRATCH_SLOW
-    return _differences(
+    differences = _differences(
         before.plan,
         now,
         sections=("preprocess", "network", "finetune", "inference"),
@@ -98,6 +98,10 @@ def finetuning_differences(before: FinetuneRun, now: Plan) -> list[str]:
         dataset_fields=("labels", "cases", "fingerprint", "split"),
         without_effect=WITHOUT_EFFECT if is_slow else WITHOUT_EFFECT | OF_TRANSFERRED_WEIGHTS,
     )
+    if before.init == SCRATCH_SLOW:
+        handed_on = plan_differences(before.plan, now, ("pretrain",))
+        differences += [line for line in handed_on if line.startswith("pretrain.hand_on_level_0:")]
+    return differences
 
 
 def with_seed_of(run: FinetuneRun, plan: Plan) -> Plan:

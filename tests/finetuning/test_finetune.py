@@ -12,6 +12,7 @@ from mixcl_auto.finetuning.initial_weights import find_init, start_network
 from mixcl_auto.io.checkpoints import load_weights, weights_metadata
 from mixcl_auto.io.runs import mark_finished, read_finetune_run
 from mixcl_auto.io.workspace import FinetuneFolder, Workspace
+from mixcl_auto.pretraining.encoder_file import write_encoder
 from mixcl_auto.pretraining.pretrain import pretrain
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.training.cases import count_label_voxels, open_cases
@@ -140,18 +141,23 @@ def test_batches_do_not_depend_on_the_initial_weights(
     assert not np.array_equal(drawn[0][0].arrays["image"], drawn[0][1].arrays["image"])
 
 
-def test_slow_random_weights_learn_as_the_same_weights_from_a_file(cached: Cached) -> None:
+@pytest.mark.parametrize("hand_on", [True, False])
+def test_slow_random_weights_learn_as_the_same_weights_from_a_file(cached: Cached, hand_on: bool) -> None:
     workspace, plan = cached
+    plan = edited(plan, "pretrain", hand_on_level_0=hand_on)
     slow = (workspace, edited(plan, "finetune", iterations=2, transferred_rate=0.1))
     init = find_init(workspace, "plan", "scratch")
     labels = slow[1].dataset(TARGET).class_count
     network, _ = start_network(slow[1], init, fold=0, class_count=labels, label_voxels=[1] * labels)
-    file = workspace.root / "drawn.pt"
-    torch.save(network.encoder_state_dict(), file)
+    file = workspace.root / "drawn.safetensors"
+    write_encoder(file, network, slow[1], name="drawn")
     folders = [run(slow, init=init) for init in ("scratch", "scratch-slow", str(file))]
     scratch, as_slow, from_file = (load_weights(folder.weights) for folder in folders)
     assert all(torch.equal(as_slow[name], from_file[name]) for name in as_slow)
     assert any(not torch.equal(as_slow[name], scratch[name]) for name in as_slow)
+    loaded = read_finetune_run(folders[2]).weights
+    assert loaded is not None
+    assert set(loaded.ignored) == (set() if hand_on else network.own_tensors(0))
     assert read_finetune_run(folders[1]).weights is None
 
 

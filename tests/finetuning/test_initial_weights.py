@@ -6,7 +6,13 @@ import torch
 from cached_phantoms import edited
 
 from mixcl_auto.errors import RunError, WeightsError
-from mixcl_auto.finetuning.initial_weights import Init, find_init, find_pretraining, start_network
+from mixcl_auto.finetuning.initial_weights import (
+    Init,
+    find_init,
+    find_pretraining,
+    load_init,
+    start_network,
+)
 from mixcl_auto.io.checkpoints import save_weights
 from mixcl_auto.io.files import file_sha256, write_text
 from mixcl_auto.io.workspace import Workspace
@@ -110,6 +116,32 @@ def test_loaded_parameters_are_reported_exactly(cached: Cached, caplog: pytest.L
     assert (loaded.interpolated, loaded.ignored) == ((), ())
     count = len(loaded.loaded)
     assert f"loaded {count} of {count} encoder tensors from {encoder}" in caplog.text
+
+
+@pytest.mark.parametrize("method", ["mixcl", "supervised"])
+@pytest.mark.parametrize("hand_on", [True, False])
+def test_level_0_starts_random_where_mixcl_does_not_hand_it_on(
+    cached: Cached, tmp_path: Path, method: str, hand_on: bool
+) -> None:
+    workspace, plan = cached
+    plan = edited(plan, "pretrain", hand_on_level_0=hand_on, method=method)
+    source = initialise(lambda: build_network(plan.network, out_channels=1), 99)
+    file = tmp_path / "encoder.safetensors"
+    write_encoder(file, source, plan, name="encoder")
+    init = find_init(workspace, "plan", str(file))
+    network, loaded = start_network(plan, init, fold=0, class_count=4, label_voxels=VOXELS)
+    scratch = start(plan, find_init(workspace, "plan", "scratch"))
+    fresh = set() if hand_on or method == "supervised" else network.own_tensors(0)
+    assert loaded is not None
+    assert set(loaded.ignored) == fresh
+    assert set(loaded.loaded) == network.encoder_state_dict().keys() - fresh
+    for name, tensor in network.encoder_state_dict().items():
+        assert torch.equal(tensor, (scratch if name in fresh else source).state_dict()[name]), name
+    whole = start(plan, find_init(workspace, "plan", "scratch"))
+    load_init(whole, init, plan)
+    assert all(
+        torch.equal(tensor, source.state_dict()[n]) for n, tensor in whole.encoder_state_dict().items()
+    )
 
 
 def test_weights_file_of_a_whole_network_gives_its_encoder(cached: Cached, tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def test_our_own_file_tells_all(tmp_path: Path) -> None:
         position_grid=(6, 4, 2),
         method="supervised",
     )
+    assert not read_notes(described(tmp_path, **OURS, hands_on_level_0="false")).hands_on_level_0
 
 
 @pytest.mark.parametrize("without", [("position_grids",), ("patch_size", "position_grids"), ("patch_size",)])

@@ -1,4 +1,5 @@
 import re
+from itertools import pairwise
 
 import pytest
 import torch
@@ -59,6 +60,32 @@ def test_a_whole_networks_weights_give_their_encoder(prefix):
     assert set(report.loaded) == source.encoder_state_dict().keys()
     assert set(report.ignored) == source.state_dict().keys() - source.encoder_state_dict().keys()
     assert report.interpolated == ()
+
+
+def test_what_is_to_be_kept_stays_as_it_was_and_is_said_to_be_ignored():
+    source, target = build(1), build(2)
+    before, keep = states(target), target.own_tensors(0)
+    report = load_encoder(target, source.encoder_state_dict(), keep=keep)
+    for name, tensor in target.encoder_state_dict().items():
+        assert torch.equal(tensor, before[name] if name in keep else source.state_dict()[name]), name
+    assert set(report.ignored) == keep
+    assert set(report.loaded) == source.encoder_state_dict().keys() - keep
+
+
+def test_a_levels_own_tensors_change_that_level_alone():
+    network = build(1)
+    image = torch.rand(1, 1, 32, 32, 32)
+    before = network.encode(image)
+    owned = [network.own_tensors(level) for level in range(5)]
+    assert all(not first & second for first, second in pairwise(owned))
+    for level, names in enumerate(owned):
+        assert names
+        changed = build(1)
+        with torch.no_grad():
+            for name in names:
+                changed.state_dict()[name].mul_(1.5).add_(0.1)
+        equal = [torch.equal(a, b) for a, b in zip(before, changed.encode(image), strict=True)]
+        assert equal == [other != level for other in range(5)]
 
 
 def test_a_mixcl_networks_weights_give_their_encoder():

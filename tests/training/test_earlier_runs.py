@@ -72,6 +72,15 @@ def test_the_rate_of_transferred_weights_has_no_effect_where_there_are_none() ->
         )
 
 
+def test_what_level_0_hands_on_matters_to_the_control_at_the_same_rate() -> None:
+    without = edit_plan(PLAN, ["pretrain.hand_on_level_0=false"])
+    for run in (finetuning(None), finetuning(WEIGHTS)):
+        refuse_other_finetuning(Path("results"), run, without)
+    as_slow = finetuning(None).model_copy(update={"init": "scratch-slow"})
+    with pytest.raises(RunError, match=r"pretrain\.hand_on_level_0: True and False"):
+        refuse_other_finetuning(Path("results"), as_slow, without)
+
+
 def test_every_differing_field_is_listed() -> None:
     edited = edit_plan(PLAN, ["pretrain.seed=3", "preprocess.window_hu=[0, 100]"])
     with pytest.raises(RunError) as caught:
