@@ -140,6 +140,8 @@ def _arms_note(grid: Grid) -> str:
             f"What was pre-trained learns at {rate:g} times the rate of random weights{alike}: that belongs "
             "to the difference."
         )
+    if roles["mixcl"] and not grid.plan.pretrain.hand_on_level_0:
+        sentences.append("MixCL hands on every level but the finest, which starts random.")
     if roles["supervised"]:
         sentences.append(
             "Supervised: the same encoder, pre-trained by segmentation of the pool on the same batches."

@@ -101,6 +101,13 @@ def test_the_note_says_that_transferred_weights_learn_slowly(make_lab):
     assert "random weights (scratch-slow at that rate too): that belongs" in table_1(collect(lab)).note
 
 
+def test_the_note_says_that_level_0_starts_random(make_lab):
+    lab = make_lab(inits=("scratch", "mixcl"), fractions=(1.0,), folds=(0,))
+    assert "the finest" not in table_1(collect(lab)).note
+    lab.plan = edit_plan(lab.plan, ["pretrain.hand_on_level_0=false"])
+    assert "MixCL hands on every level but the finest, which starts random." in table_1(collect(lab)).note
+
+
 @pytest.fixture
 def supervised_lab(make_lab):
     """MixCL on folds 0 and 1, the supervised baseline on folds 1 and 2, both controls on all."""
