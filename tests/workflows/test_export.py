@@ -254,7 +254,10 @@ def test_exports_are_taken_back_at_another_patch_size(shallow: Workspace, tmp_pa
     assert loaded.sha256 == file_sha256(weights)
     # As many tokens as before: only a grid that was read tells that they lie otherwise.
     assert loaded.interpolated == ("vit.patch_embedding.position_embeddings",)
-    assert bool(loaded.ignored) == (kind != "encoder")
+    # An encoder's file says that `tiny` leaves level 0 to the fine-tuning; a segmenter's has learnt it there.
+    level_0 = [name for name in loaded.ignored if name.startswith("encoder1.")]
+    assert bool(level_0) == (kind == "encoder")
+    assert bool(set(loaded.ignored) - set(level_0)) == (kind != "encoder")
 
 
 def test_runs_that_have_not_ended_are_refused(
