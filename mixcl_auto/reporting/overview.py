@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 
 from mixcl_auto.records.fingerprint import DatasetFingerprint
-from mixcl_auto.records.plan import Plan
+from mixcl_auto.records.plan import Plan, PretrainPlan
 from mixcl_auto.records.plan_fields import MIXCL
 from mixcl_auto.reporting.grid import Grid, RunKey
 from mixcl_auto.reporting.table_formats import Table, percent_text
 from mixcl_auto.reporting.tables import TERMS
+from mixcl_auto.training.earlier_runs import WITHOUT_EFFECT
 
 MissingRow = tuple[str, str, str, str, str]
 
@@ -45,7 +46,7 @@ def shortfall(grid: Grid) -> str:
 
 
 def pretraining_table(grid: Grid) -> Table:
-    """The pre-trainings with their methods and what they minimised."""
+    """The pre-trainings with their methods, what they minimised, and fields that are not the plan's."""
     rows = []
     for started in grid.pretrainings:
         run, section = started.run, started.run.plan.pretrain
@@ -54,9 +55,10 @@ def pretraining_table(grid: Grid) -> Table:
             terms = ["Dice", "cross-entropy"]
         state = "finished" if run.status == "finished" else "in training or stopped"
         counts = (str(run.iterations), str(section.batch_size), f"{run.parameters / 1e6:.1f} M")
-        rows.append((run.name, section.method, ", ".join(terms), state, *counts))
-    columns = ("Name", "Method", "Terms", "State", "Iterations", "Batch", "Parameters")
-    return _plain("Pre-trainings", columns, rows, names=4)
+        unlike = _unlike(grid.plan.pretrain, section)
+        rows.append((run.name, section.method, ", ".join(terms), unlike, state, *counts))
+    columns = ("Name", "Method", "Terms", "Unlike the plan", "State", "Iterations", "Batch", "Parameters")
+    return _plain("Pre-trainings", columns, rows, names=5)
 
 
 def environment_table(grid: Grid) -> Table:
@@ -118,6 +120,13 @@ def decision_table(plan: Plan) -> Table:
     """What the planner decided, and why."""
     rows = [(decision.field, decision.value, decision.rule, decision.reason) for decision in plan.decisions]
     return _plain("Decisions of the planner", ("Field", "Value", "Rule", "Reason"), rows, names=4)
+
+
+def _unlike(planned: PretrainPlan, used: PretrainPlan) -> str:
+    """The fields of a pre-training that have other values than planned, but for those with columns."""
+    before, now = planned.model_dump(mode="json"), used.model_dump(mode="json")
+    own = {"method", "without", "iterations", "batch_size"} | WITHOUT_EFFECT
+    return ", ".join(f"{name}={now[name]}" for name in now if name not in own and now[name] != before[name])
 
 
 def _plain(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, names: int) -> Table:

@@ -140,8 +140,9 @@ def _arms_note(grid: Grid) -> str:
             f"What was pre-trained learns at {rate:g} times the rate of random weights{alike}: that belongs "
             "to the difference."
         )
-    if roles["mixcl"] and not grid.plan.pretrain.hand_on_level_0:
-        sentences.append("MixCL hands on every level but the finest, which starts random.")
+    if fresh := [init for init in roles["mixcl"] if not _hands_on_level_0(grid, init)]:
+        who = "MixCL" if len(fresh) == len(roles["mixcl"]) else ", ".join(fresh)
+        sentences.append(f"The finest level is not handed on by {who} and starts random.")
     if roles["supervised"]:
         sentences.append(
             "Supervised: the same encoder, pre-trained by segmentation of the pool on the same batches."
@@ -149,6 +150,12 @@ def _arms_note(grid: Grid) -> str:
     if len(roles["mixcl"]) == 1:
         sentences.append(f"Ours is {roles['mixcl'][0]}.")
     return "".join(f"{sentence} " for sentence in sentences)
+
+
+def _hands_on_level_0(grid: Grid, init: str) -> bool:
+    """As the pre-training's record says, or where there is none the plan."""
+    used = {started.run.name: started.run.plan for started in grid.pretrainings}
+    return used.get(init, grid.plan).pretrain.hand_on_level_0
 
 
 def _arm_text(arm: ArmFigure) -> str:

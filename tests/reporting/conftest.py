@@ -118,10 +118,10 @@ class Lab:
             write_text(folder.log, "\n".join(["step,loss", *rows]) + "\n")
         return folder
 
-    def pretrain(self, name="mixcl", without=(), log=False, method="mixcl", encoder=None):
-        """A finished pre-training."""
+    def pretrain(self, name="mixcl", without=(), log=False, method="mixcl", encoder=None, **fields):
+        """A finished pre-training; ``fields`` are those of the plan's section that it had otherwise."""
         folder = self.workspace.pretrain("plan", name)
-        section = self.plan.pretrain.model_copy(update={"without": without, "method": method})
+        section = self.plan.pretrain.model_copy(update={"without": without, "method": method, **fields})
         run = PretrainRun(
             name=name,
             plan=self.plan.model_copy(update={"pretrain": section}),

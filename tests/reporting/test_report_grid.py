@@ -5,7 +5,7 @@ from mixcl_auto.io.plans import write_split
 from mixcl_auto.records.failure import Failure
 from mixcl_auto.records.split import DatasetSplit, Fold
 from mixcl_auto.reporting.grid import RunKey, collect_grid
-from mixcl_auto.reporting.overview import missing_rows, shortfall
+from mixcl_auto.reporting.overview import missing_rows, pretraining_table, shortfall
 
 
 def collect(lab):
@@ -227,3 +227,12 @@ def test_scores_beside_a_record_of_a_run_in_training_are_of_an_earlier_one(make_
     lab = make_lab(fractions=(1.0,), folds=(0,), inits=("scratch",))
     lab.finetune("scratch", 1.0, 0, 0.5, status="running")
     assert missing_rows(collect(lab)) == [("Target_1", "scratch", "100%", "0", "in training or stopped")]
+
+
+def test_the_table_of_pretrainings_names_what_is_not_the_plans(make_lab):
+    lab = make_lab(inits=("scratch", "mixcl", "levels"), fractions=(1.0,), folds=(0,))
+    lab.pretrain("mixcl")
+    lab.pretrain("levels", label_level=(1, 2, 3), seed=1, workers=7)
+    table = pretraining_table(collect(lab))
+    unlike = {row[0]: row[table.columns.index("Unlike the plan")] for row in table.rows}
+    assert unlike == {"mixcl": "", "levels": "seed=1, label_level=[1, 2, 3]"}

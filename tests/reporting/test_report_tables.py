@@ -103,9 +103,16 @@ def test_the_note_says_that_transferred_weights_learn_slowly(make_lab):
 
 def test_the_note_says_that_level_0_starts_random(make_lab):
     lab = make_lab(inits=("scratch", "mixcl"), fractions=(1.0,), folds=(0,))
-    assert "the finest" not in table_1(collect(lab)).note
+    assert "finest level" not in table_1(collect(lab)).note
     lab.plan = edit_plan(lab.plan, ["pretrain.hand_on_level_0=false"])
-    assert "MixCL hands on every level but the finest, which starts random." in table_1(collect(lab)).note
+    assert "The finest level is not handed on by MixCL and starts random." in table_1(collect(lab)).note
+
+
+def test_the_note_tells_the_pretrainings_apart_that_hand_level_0_on(make_lab):
+    lab = make_lab(inits=("scratch", "mixcl", "other"), fractions=(1.0,), folds=(0,))
+    lab.pretrain("mixcl", hand_on_level_0=True)
+    lab.pretrain("other", hand_on_level_0=False)
+    assert "The finest level is not handed on by other and starts" in table_1(collect(lab)).note
 
 
 @pytest.fixture
