@@ -1,42 +1,37 @@
 """Dice of one pre-training minus that of another, which ``report`` does not table, and its interval.
 
-``python docs/evidence/difference.py fresh_level_0 levels`` reads the scores here: plan ``careful``, seed 0;
+``python docs/evidence/difference.py fresh_level_0 levels`` reads the scores here, plan ``careful``;
 ``--step 300`` those on the way.
 """
 
 import argparse
 from pathlib import Path
 
-import pandas as pd
-from scipy import stats
+from mixcl_auto.io.plans import read_plan
+from mixcl_auto.io.workspace import Workspace
+from mixcl_auto.reporting.arms import difference
+from mixcl_auto.reporting.budget import collect_budget
+from mixcl_auto.reporting.grid import collect_grid
 
-RUNS = Path(__file__).parent / "results" / "careful" / "finetune" / "HN_Organs"
-FRACTIONS = ("0.05", "0.15")
+PLAN, TARGET = "careful", "HN_Organs"
 
 
 def main() -> None:
-    """Print the mean difference and its 95 % Student-t interval for each share of labels."""
+    """Print the mean difference and its 95 % Student-t interval over folds for each share of labels."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("first")
     arguments.add_argument("second")
     arguments.add_argument("--step", type=int, help="default: the last")
     asked = arguments.parse_args()
-    for fraction in FRACTIONS:
-        first, second = (_dice(init, fraction, asked.step) for init in (asked.first, asked.second))
-        difference = (first - second).dropna()
-        if len(difference) < 2:
-            continue
-        low, high = stats.t.interval(0.95, len(difference) - 1, difference.mean(), stats.sem(difference))
-        interval = f"{difference.mean():+.3f} ({low:+.3f} to {high:+.3f})"
-        print(f"{float(fraction):.0%}: {interval}, {len(difference)} folds")
-
-
-def _dice(init: str, fraction: str, step: int | None) -> "pd.Series[float]":
-    """Of each fold, the mean over organs, then over cases."""
-    name = "scores.csv" if step is None else f"scores_at_{step}.csv"
-    files = sorted(RUNS.glob(f"{init}/fraction_{fraction}/fold_*/seed_0/{name}"))
-    folds = {file.parts[-3]: pd.read_csv(file).groupby("case")["dice"].mean().mean() for file in files}
-    return pd.Series(folds, dtype=float)
+    workspace = Workspace(Path(__file__).parent)
+    grid = collect_grid(workspace, read_plan(workspace.plan(PLAN)), PLAN)
+    if asked.step is not None:
+        grid = collect_budget(grid).at_step[asked.step]
+    for fraction in grid.fractions(TARGET):
+        found = difference(grid, TARGET, asked.first, fraction, baseline=asked.second)
+        if found.interval is not None:
+            ends = f"{found.interval.low:+.3f} to {found.interval.high:+.3f}"
+            print(f"{fraction:.0%}: {found.mean:+.3f} ({ends}), {found.folds} folds, {found.pairs} runs")
 
 
 if __name__ == "__main__":

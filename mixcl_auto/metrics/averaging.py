@@ -1,4 +1,4 @@
-"""Means over organs, cases and runs, and intervals over runs, of figures that may be undefined.
+"""Means over organs, cases and runs, and intervals over folds, of figures that may be undefined.
 
 The headline of a run is the mean over the organs of each case, then over its cases (every case weighs the
 same, however many organs it has); that of an arm is the mean over its runs, one per fold and seed.
@@ -71,10 +71,10 @@ def spread(values: Sequence[float]) -> Spread | None:
 
 
 def t_interval(differences: Sequence[float], confidence: float = 0.95) -> Interval | None:
-    """Mean +- t(n - 1) s / sqrt(n) of paired differences, one per training run; nothing below two.
+    """Mean +- t(n - 1) s / sqrt(n) of independent differences, such as one per fold; nothing below two.
 
     Args:
-        differences: of the runs that both arms have.
+        differences: of the folds that both arms have.
         confidence: share of such intervals that hold the true mean, if the differences are normal.
     """
     from scipy.stats import t

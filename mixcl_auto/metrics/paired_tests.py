@@ -1,7 +1,7 @@
 """Paired differences of held-out cases: a bootstrap interval, Wilcoxon's test, and Holm's correction.
 
 All three take the trained networks as given. They say what other patients would change, not what another
-training run would; that is `mixcl_auto.metrics.averaging.t_interval` over runs.
+training run would; that is `mixcl_auto.metrics.averaging.t_interval` over folds.
 """
 
 import math

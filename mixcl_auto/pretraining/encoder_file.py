@@ -8,7 +8,6 @@ from mixcl_auto import __version__
 from mixcl_auto.io.checkpoints import save_weights
 from mixcl_auto.networks.backbone import Backbone
 from mixcl_auto.records.plan import Plan
-from mixcl_auto.records.plan_fields import SUPERVISED
 from mixcl_auto.records.record import content_hash
 
 
@@ -17,11 +16,6 @@ def write_encoder(path: Path, backbone: Backbone, plan: Plan, *, name: str) -> N
     save_weights(
         path, backbone.encoder_state_dict(), encoder_metadata(plan, backbone.position_grids, name=name)
     )
-
-
-def hands_on_level_0(plan: Plan) -> bool:
-    """Whether a fine-tuning starts from the weights of level 0 too; those of the baseline always serve."""
-    return plan.pretrain.hand_on_level_0 or plan.pretrain.method == SUPERVISED
 
 
 def encoder_metadata(
@@ -44,5 +38,5 @@ def encoder_metadata(
         "position_grids": json.dumps(dict(position_grids)),
         "network": plan.network.model_dump_json(),
         "without": json.dumps(plan.pretrain.without),
-        "hands_on_level_0": json.dumps(hands_on_level_0(plan)),
+        "hands_on_level_0": json.dumps(plan.pretrain.hands_on_level_0),
     }

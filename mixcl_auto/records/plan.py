@@ -12,6 +12,7 @@ from mixcl_auto.records.case import Role
 from mixcl_auto.records.experiment_plan import ExperimentPlan
 from mixcl_auto.records.names import ContentHash, PlainName, PrintableName
 from mixcl_auto.records.plan_fields import (
+    SUPERVISED,
     Levels,
     Method,
     NonNegative,
@@ -226,6 +227,11 @@ class PretrainPlan(TrainerPlan):
         if self.gamma_range[1] < 1:
             raise ValueError(f"gamma_range must reach 1 or more, got {self.gamma_range}")
         return self
+
+    @property
+    def hands_on_level_0(self) -> bool:
+        """Whether a fine-tuning starts from level 0's weights too; those of the baseline always serve."""
+        return self.hand_on_level_0 or self.method == SUPERVISED
 
 
 class FinetunePlan(TrainerPlan):

@@ -24,10 +24,9 @@ class Difference:
     pairs: int
     expected: int
     mean: float | None
+    """Over folds, of the mean over a fold's seeds."""
     interval: Interval | None
-    """95 % Student-t over the pairs, a training run being the unit; none below two pairs."""
-    over_folds: Interval | None = None
-    """The same over the means of the folds; there where some fold has several seeds."""
+    """95 %, as `fold_interval` has it; none below two pairs."""
     folds: int = 0
     """Of the pairs: several seeds of one fold speak of that fold alone."""
     nothing_found: bool = False
@@ -51,14 +50,14 @@ class OrganFigures:
 def arm_figure(grid: Grid, dataset: str, init: str, fraction: float, figure: Figure = "dice") -> ArmFigure:
     """Describe an arm by the headline of each of its runs."""
     return ArmFigure(
-        spread(headlines(grid.arm(dataset, init, fraction), figure)),
+        spread(list(headlines(grid.arm(dataset, init, fraction), figure).values())),
         grid.expected_units(dataset, init, fraction),
     )
 
 
-def headlines(arm: Mapping[Unit, ScoredRun], figure: Figure = "dice") -> list[float]:
-    """The headline of each of an arm's runs that has one."""
-    return [value for run in arm.values() if (value := run.headline(figure)) is not None]
+def headlines(arm: Mapping[Unit, ScoredRun], figure: Figure = "dice") -> dict[Unit, float]:
+    """The headline of each of an arm's runs that has one, by fold and seed."""
+    return {unit: value for unit, run in arm.items() if (value := run.headline(figure)) is not None}
 
 
 def difference(
@@ -79,34 +78,33 @@ def difference(
         if ours is not None and theirs is not None:
             differences[unit] = ours - theirs
             dice += [first[unit].headline(), second[unit].headline()]
-    values = list(differences.values())
     nothing_found = bool(dice) and not any(dice)
     return Difference(
-        pairs=len(values),
+        pairs=len(differences),
         expected=grid.expected_units(dataset, init, fraction),
-        mean=mean_defined(values),
-        interval=None if nothing_found else t_interval(values),
-        over_folds=None if nothing_found else fold_interval(differences),
-        folds=len({fold for fold, _ in differences}),
+        mean=mean_defined(fold_means(differences)),
+        interval=None if nothing_found else fold_interval(differences),
+        folds=len(fold_means(differences)),
         nothing_found=nothing_found,
     )
 
 
-def fold_interval(differences: Mapping[Unit, float]) -> Interval | None:
-    """95 % Student-t over the mean difference of each fold, whose seeds share their held-out cases.
-
-    Args:
-        differences: per fold and seed.
-
-    Returns:
-        None below two folds, and where no fold has two seeds: the interval over runs is the same then.
-    """
+def fold_means(values: Mapping[Unit, float]) -> list[float]:
+    """The mean over the seeds of each fold, which share its training and held-out cases."""
     folds: dict[int, list[float]] = {}
-    for (fold, _), value in differences.items():
+    for (fold, _), value in values.items():
         folds.setdefault(fold, []).append(value)
-    if len(folds) == len(differences):
-        return None
-    return t_interval([math.fsum(values) / len(values) for values in folds.values()])
+    return [math.fsum(seeds) / len(seeds) for seeds in folds.values()]
+
+
+def fold_interval(values: Mapping[Unit, float]) -> Interval | None:
+    """95 % Student-t over folds, or of a single fold over its seeds; none below two values.
+
+    Seeds of a fold are no independent runs: over all runs the interval would be too narrow
+    (``docs/statistics.md``).
+    """
+    means = fold_means(values)
+    return t_interval(means if len(means) > 1 else list(values.values()))
 
 
 def organ_figures(grid: Grid, dataset: str, init: str, fraction: float) -> list[OrganFigures]:

@@ -1,10 +1,12 @@
 """How all diagrams of the report look."""
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
 from mixcl_auto.drawing.palette import GRID_LINE, INK
-from mixcl_auto.metrics.averaging import t_interval
+from mixcl_auto.records.experiment import Unit
+from mixcl_auto.reporting.arms import fold_interval, fold_means
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,9 +35,9 @@ def dress(axis: "Axes", title: str, x_label: str, y_label: str, *, lines: Litera
 
 
 def draw_arm(
-    axis: "Axes", runs_at: Mapping[float, Sequence[float]], *, colour: str, marker: str, label: str
-) -> None:
-    """Draw an arm's line: a point per run, and over their places the means with 95 % intervals over runs.
+    axis: "Axes", runs_at: Mapping[float, Mapping[Unit, float]], *, colour: str, marker: str, label: str
+) -> list[float]:
+    """Draw an arm's line: a point per run, and over their places the means over folds with 95 % intervals.
 
     Args:
         axis: to draw into.
@@ -43,16 +45,26 @@ def draw_arm(
         colour: of all.
         marker: of all.
         label: in the legend.
+
+    Returns:
+        The figures of all points.
     """
-    there = {place: values for place, values in runs_at.items() if values}
-    for place, values in there.items():
+    there = {place: runs for place, runs in runs_at.items() if runs}
+    for place, runs in there.items():
         axis.scatter(
-            [place] * len(values), values, s=16, alpha=0.45, linewidths=0, color=colour, marker=marker
+            [place] * len(runs),
+            list(runs.values()),
+            s=16,
+            alpha=0.45,
+            linewidths=0,
+            color=colour,
+            marker=marker,
         )
-        if interval := t_interval(values):
+        if interval := fold_interval(runs):
             axis.plot([place] * 2, [interval.low, interval.high], color=colour, lw=1.4, alpha=0.8)
-    means = [sum(values) / len(values) for values in there.values()]
+    means = [fmean(fold_means(runs)) for runs in there.values()]
     axis.plot(list(there), means, color=colour, marker=marker, label=label, lw=2.2, ms=7)
+    return [value for runs in there.values() for value in runs.values()]
 
 
 def add_legend(figure: "Figure", axes: Sequence["Axes"], *, columns: int) -> None:

@@ -24,8 +24,7 @@ _NOTE = (
     "is the end of the runs. The learning rate falls until that end, so a step on the way is no run of "
     "that budget: its rate has not decayed yet. Dice: mean over organs, then cases, then runs; in "
     "brackets, how many of the expected runs (folds x seeds) there are. Differences: as in the table of "
-    "differences, a training run being the unit; the CSV file has the interval over fold means too "
-    "(fold_low, fold_high). All steps are of the same runs, and so no further evidence."
+    "differences, a fold being the unit. All steps are of the same runs, and so no further evidence."
 )
 
 
@@ -129,12 +128,11 @@ def _texts(arm: ArmFigure, compared: Difference | None) -> tuple[str, ...]:
 
 def _data(arm: ArmFigure, compared: Difference | None) -> dict[str, Value]:
     """The same unrounded."""
-    found, folds = arm.found, compared.over_folds if compared else None
+    found = arm.found
     values: dict[str, Value] = {
         "dice": found.mean if found else None,
         "dice_standard_deviation": found.deviation if found else None,
         "runs": found.count if found else 0,
         "runs_expected": arm.expected,
     }
-    values |= difference_data("", compared or Difference(0, arm.expected, None, None))
-    return values | {"fold_low": folds.low if folds else None, "fold_high": folds.high if folds else None}
+    return values | difference_data("", compared or Difference(0, arm.expected, None, None))

@@ -22,7 +22,7 @@ _MARGIN = 0.03
 
 
 def draw_budget(budget: Budget, target: str, path: Path) -> Path | None:
-    """Draw each arm's mean after each step with its 95 % interval over runs, a panel per share of labels.
+    """Draw each arm's mean over folds after each step with its 95 % interval, a panel per share of labels.
 
     Nothing is drawn where no run was scored before its end. The frame holds the means and the points of
     single runs; a wide interval of few runs is cut at it.
@@ -63,5 +63,4 @@ def _draw_arm(
     init = arm[1]
     runs_at = {step + offset: headlines(budget.at_step[step].arm(*arm)) for step in steps}
     looks = (arm_colours(budget.grid.inits)[init], arm_markers(budget.grid.inits)[init])
-    draw_arm(axis, runs_at, colour=looks[0], marker=looks[1], label=legend_text(init))
-    return [value for values in runs_at.values() for value in values]
+    return draw_arm(axis, runs_at, colour=looks[0], marker=looks[1], label=legend_text(init))

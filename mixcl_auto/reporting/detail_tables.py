@@ -19,7 +19,6 @@ _FIGURES: tuple[tuple[Figure, str, int], ...] = (
     ("surface_dice", "surface Dice", 4),
     ("hd95_mm", "HD95 (mm)", 2),
 )
-_NO_FOLDS: dict[str, Value] = {"fold_low": None, "fold_high": None}
 _EMPTY_RULE = (
     "An organ in neither reference nor prediction is not counted; a missed or invented one has Dice 0, "
     "surface Dice 0 and, as HD95, the diagonal of the scan."
@@ -55,7 +54,7 @@ def arm_table(grid: Grid) -> Table:
 
 
 def difference_table(grid: Grid) -> Table:
-    """Each arm minus scratch, and MixCL minus the supervised baseline, with 95 % intervals over runs.
+    """Each arm minus scratch, and MixCL minus the supervised baseline, with 95 % intervals.
 
     Rows are there where both arms have runs of one fold and seed.
     """
@@ -74,18 +73,15 @@ def difference_table(grid: Grid) -> Table:
                 rows.append((target, percent_text(fraction), pair.init, pair.baseline, title, *texts, counts))
                 values: dict[str, Value] = {"target": target, "fraction": fraction, "figure": figure}
                 values |= {"init": pair.init, "baseline": pair.baseline}
-                values |= difference_data("", compared)
-                folds = compared.over_folds
-                values |= {"fold_low": folds.low, "fold_high": folds.high} if folds else _NO_FOLDS
-                data.append(values)
+                data.append(values | difference_data("", compared))
     return Table(
         name="differences",
         title="Differences to training from scratch and to the supervised baseline",
-        note="95 % Student-t interval of the paired difference, a training run (fold and seed) being the "
-        "unit; it needs two pairs. Where it holds 0, no difference is shown. Seeds of a fold share their "
-        "cases, so with several the interval is too narrow: the CSV file has the one over the means of folds "
-        "too (fold_low, fold_high), and a gain or loss takes both. Neither holds what another pre-training "
-        "would do. Where neither arm found any organ there is no interval. A lower HD95 is better.",
+        note="Runs of one fold and seed are paired; the 95 % Student-t interval is over folds, the seeds of "
+        "a fold averaged first, since they share its cases. Where it holds 0, no difference is shown; that "
+        "of a single fold is over its seeds, and shows nothing. It does not hold what another pre-training "
+        "would do, nor that folds share training cases, the more the larger the share of labels: at 100 % "
+        "it is rather too narrow. Where neither arm found any organ there is none. A lower HD95 is better.",
         columns=("Target", "Pct.", "Init", "Minus", "Figure", "Difference", "95 % interval", "Pairs"),
         rows=tuple(rows),
         data=tuple(data),

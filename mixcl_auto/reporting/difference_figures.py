@@ -86,7 +86,8 @@ def _organ_bars(grid: Grid, target: str, fraction: float) -> list[_Bar]:
 
 def _looks(grid: Grid) -> dict[str, tuple[str, str]]:
     """Colour and marker of each comparison: those of its first arm, a star where another arm is taken off."""
-    colours, markers = arm_colours(grid.inits), arm_markers(grid.inits)
+    inits = tuple(dict.fromkeys((*grid.inits, *(each.init for each in comparisons(grid)))))
+    colours, markers = arm_colours(inits), arm_markers(inits)
     return {
         f"{each.init} - {each.baseline}": (
             colours[each.init],

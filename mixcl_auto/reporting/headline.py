@@ -6,8 +6,8 @@ from typing import Literal
 
 from mixcl_auto.metrics.averaging import Interval
 from mixcl_auto.reporting.arms import Difference, difference
-from mixcl_auto.reporting.grid import Grid
-from mixcl_auto.reporting.roles import Comparison, Question, comparisons
+from mixcl_auto.reporting.grid import SCRATCH, Grid
+from mixcl_auto.reporting.roles import Comparison, Question, comparisons, fresh_level_0
 from mixcl_auto.reporting.tables import table_1_cells
 
 Outcome = Literal["higher", "lower", "no difference shown", "too few runs", "nothing found"]
@@ -22,7 +22,7 @@ _LEAST_DECIMALS, _MOST_DECIMALS = 3, 6
 
 @dataclass(frozen=True)
 class Verdict:
-    """One comparison of two arms by Dice, a training run (fold and seed) being the unit."""
+    """One comparison of two arms by Dice, a fold being the unit."""
 
     target: str
     fraction: float
@@ -30,15 +30,15 @@ class Verdict:
     init: str
     baseline: str
     difference: float
-    """Mean over the pairs of init minus baseline, unrounded."""
+    """Mean over folds of init minus baseline, unrounded."""
     interval: Interval | None
-    """95 % Student-t over the pairs; none below two, and none where both arms found nothing."""
+    """95 % Student-t over folds; none below two pairs, and none where both arms found nothing."""
     pairs: int
     expected: int
     outcome: Outcome
     sentence: str
     caution: str = ""
-    """What the control says against the outcome; empty if nothing."""
+    """What speaks against the outcome, such as the control; empty if nothing."""
 
 
 @dataclass(frozen=True)
@@ -52,27 +52,28 @@ def headline(grid: Grid) -> list[Verdict]:
     """The verdicts on every target and share of labels, MixCL first and the controls last.
 
     Comparisons without a pair of runs of one fold and seed have none. No difference is called one unless
-    its interval leaves out 0, and the interval over folds too where folds have several seeds; several seeds
-    of a single fold show nothing beyond that fold.
+    its interval leaves out 0; several seeds of a single fold show nothing beyond that fold.
     """
     verdicts: list[Verdict] = []
     for target, fraction in table_1_cells(grid):
         compared = list(_compare(grid, target, fraction))
         controls = [each for each in compared if each.comparison.question == "control"]
         in_pool = target in {dataset.name for dataset in grid.plan.pool}
-        verdicts += [_verdict(target, fraction, each, controls, in_pool=in_pool) for each in compared]
+        for each in compared:
+            cautions = list(_cautions(grid, each, controls, in_pool=in_pool))
+            verdicts.append(_verdict(target, fraction, each, " ".join(cautions)))
     return verdicts
 
 
 def outcome_of(found: Difference) -> Outcome:
-    """What the intervals of a difference show, together where there are two."""
+    """What a difference shows; the ends of its interval count as inside."""
     if found.nothing_found:
         return "nothing found"
-    outcome = _outcome(found.interval)
-    if _is_of_one_fold(found):
+    if found.interval is None or _is_of_one_fold(found):
         return "too few runs"
-    agreed = found.over_folds is None or _outcome(found.over_folds) == outcome
-    return outcome if agreed else "no difference shown"
+    if found.interval.low > 0:
+        return "higher"
+    return "lower" if found.interval.high < 0 else "no difference shown"
 
 
 def _is_of_one_fold(found: Difference) -> bool:
@@ -88,31 +89,13 @@ def _compare(grid: Grid, target: str, fraction: float) -> Iterator[_Compared]:
             yield _Compared(each, found, found.mean)
 
 
-def _outcome(interval: Interval | None) -> Outcome:
-    """What an interval shows alone; its ends count as inside."""
-    if interval is None:
-        return "too few runs"
-    if interval.low > 0:
-        return "higher"
-    return "lower" if interval.high < 0 else "no difference shown"
-
-
-def _verdict(
-    target: str, fraction: float, compared: _Compared, controls: Sequence[_Compared], *, in_pool: bool
-) -> Verdict:
-    found, question = compared.found, compared.comparison.question
+def _verdict(target: str, fraction: float, compared: _Compared, caution: str) -> Verdict:
+    found = compared.found
     outcome = outcome_of(found)
-    caution = (
-        _control_caution(compared.comparison, outcome)
-        if question == "control"
-        else _caution(compared.mean, outcome, controls)
-    )
-    if in_pool and question not in ("rate", "control"):
-        caution = f"{_IN_POOL} {caution}".rstrip()
     return Verdict(
         target=target,
         fraction=fraction,
-        question=question,
+        question=compared.comparison.question,
         init=compared.comparison.init,
         baseline=compared.comparison.baseline,
         difference=compared.mean,
@@ -131,7 +114,7 @@ def _sentence(target: str, fraction: float, compared: _Compared, outcome: Outcom
     decimals = _decimals([mean, *((interval.low, interval.high) if interval else ())])
     place = f"{target}, {100 * fraction:g} % of the labels"
     said = f"{names.init} is {_beside(mean, decimals)} {names.baseline}"
-    runs = f"{_of(found)} {'run' if found.pairs == found.expected == 1 else 'runs'}"
+    runs = _runs(found)
     if outcome == "nothing found":
         return (
             f"{place}: {names.init} and {names.baseline}: neither arm found any organ in {runs}: the runs "
@@ -148,20 +131,8 @@ def _sentence(target: str, fraction: float, compared: _Compared, outcome: Outcom
             "fold's cases alone, so nothing is shown; it takes other folds."
         )
     ending = {"higher": "a gain", "lower": "a loss"}.get(outcome, "no difference is shown")
-    return (
-        f"{place}: {said} (95 % interval {_ends(interval, decimals)} over {runs}): {ending}.{_folds(found)}"
-    )
-
-
-def _folds(found: Difference) -> str:
-    """That seeds agree and folds do not, where that keeps a difference from being called one."""
-    if found.over_folds is None or _outcome(found.interval) in (
-        _outcome(found.over_folds),
-        "no difference shown",
-    ):
-        return ""
-    ends = _ends(found.over_folds, _decimals([found.over_folds.low, found.over_folds.high]))
-    return f" The seeds of a fold agree but the folds do not: over their means the interval is {ends}."
+    over = _over(found)
+    return f"{place}: {said} (95 % interval {_ends(interval, decimals)} over {over}): {ending}."
 
 
 def _ends(interval: Interval, decimals: int) -> str:
@@ -174,9 +145,15 @@ def _beside(mean: float, decimals: int) -> str:
     return f"{abs(mean):.{decimals}f} Dice {'above' if mean > 0 else 'below'}"
 
 
-def _of(found: Difference) -> str:
-    complete = found.pairs == found.expected
-    return str(found.pairs) if complete else f"{found.pairs} of {found.expected}"
+def _over(found: Difference) -> str:
+    """What an interval is over: runs, or where folds have several seeds the folds."""
+    return _runs(found) if found.folds == found.pairs else f"{found.folds} folds, {_runs(found)}"
+
+
+def _runs(found: Difference) -> str:
+    if found.pairs != found.expected:
+        return f"{found.pairs} of {found.expected} runs"
+    return "1 run" if found.pairs == 1 else f"{found.pairs} runs"
 
 
 def _decimals(values: Iterable[float]) -> int:
@@ -186,37 +163,62 @@ def _decimals(values: Iterable[float]) -> int:
     return next((n for n in wanted if round(least, n) > 0), _MOST_DECIMALS)
 
 
-def _control_caution(names: Comparison, outcome: Outcome) -> str:
+def _cautions(
+    grid: Grid, compared: _Compared, controls: Sequence[_Compared], *, in_pool: bool
+) -> Iterator[str]:
+    """What speaks against a comparison's outcome, or against what it is taken for."""
+    names, outcome = compared.comparison, outcome_of(compared.found)
+    if in_pool and names.question not in ("rate", "control"):
+        yield _IN_POOL
+    if names.question == "weights" and fresh_level_0(grid, names.init) != fresh_level_0(grid, names.baseline):
+        yield (
+            f"At level 0 the two differ in rate too: {_level_0_rate(grid, names.init)} and "
+            f"{_level_0_rate(grid, names.baseline)}."
+        )
     if outcome not in ("higher", "lower"):
-        return ""
+        return
+    if names.question == "control":
+        yield _control_caution(names)
+    elif names.baseline == SCRATCH and (held := _against_chance(compared.mean, outcome, controls)):
+        yield held
+
+
+def _level_0_rate(grid: Grid, init: str) -> str:
+    return f"{init} has the {'full' if fresh_level_0(grid, init) else 'low'} one"
+
+
+def _control_caution(names: Comparison) -> str:
     return (
         f"{names.init} and {names.baseline} differ in nothing but the random weights they start from, so "
         "chance alone makes such a difference here: trust no other of this size, and add seeds."
     )
 
 
-def _caution(mean: float, outcome: Outcome, controls: Sequence[_Compared]) -> str:
-    """Whether redrawn weights do as much: the farthest end of the controls' intervals from 0."""
-    if outcome not in ("higher", "lower"):
-        return ""
+def _against_chance(mean: float, outcome: Outcome, controls: Sequence[_Compared]) -> str:
+    """Whether other weights than scratch drew do as much: the farthest end of the controls' intervals from 0.
+
+    It speaks of scratch alone: of two pre-trained arms neither starts from such a draw.
+    """
     gain = "gain" if outcome == "higher" else "loss"
-    reaches = [reach for control in controls for reach in _reaches(control)]
+    reaches = [(reach, each) for each in controls if (reach := _reach(each.found)) is not None]
     if not reaches:
-        return f"No control of other random weights has two runs, so the {gain} can't be held against chance."
-    reach, name = max(reaches)
+        return (
+            f"No control of other random weights has two folds, so the {gain} can't be held against chance."
+        )
+    reach, control = max(reaches, key=lambda each: each[0])
     if abs(mean) > reach:
         return ""
     return (
-        f"The {gain} is not larger than what other random weights alone may do: the interval of {name} "
-        f"reaches {reach:.{_decimals([reach])}f} from 0."
+        f"The {gain} is not larger than what other random weights alone may do: the interval of "
+        f"{control.comparison.init} minus {control.comparison.baseline} over {_over(control.found)} reaches "
+        f"{reach:.{_decimals([reach])}f} from 0."
     )
 
 
-def _reaches(control: _Compared) -> Iterator[tuple[float, str]]:
-    """How far from 0 the farther end of each of a control's intervals lies, and what they are of."""
-    found, name = control.found, f"{control.comparison.init} minus {control.comparison.baseline}"
-    if found.nothing_found and found.pairs > 1:
-        yield 0.0, name
-    for interval, over in ((found.interval, ""), (found.over_folds, " over fold means")):
-        if interval is not None:
-            yield max(abs(interval.low), abs(interval.high)), f"{name}{over}"
+def _reach(found: Difference) -> float | None:
+    """How far from 0 the farther end of a control's interval lies; nothing for a control of one fold."""
+    if found.folds < 2:
+        return None
+    if found.nothing_found:
+        return 0.0
+    return None if found.interval is None else max(abs(found.interval.low), abs(found.interval.high))

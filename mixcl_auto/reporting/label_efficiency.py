@@ -20,7 +20,7 @@ _MARGIN = 0.03
 
 
 def draw_label_efficiency(grid: Grid, target: str, path: Path) -> Path | None:
-    """Draw each arm's mean with its 95 % interval over runs, and a point per run; nothing without runs.
+    """Draw each arm's mean over folds with its 95 % interval, and a point per run; nothing without runs.
 
     The frame holds the means and the points; a wide interval of few runs is cut at it.
     """
@@ -52,5 +52,4 @@ def _draw_arm(axis: "Axes", grid: Grid, target: str, init: str, offset: float) -
         for place, fraction in enumerate(grid.fractions(target))
     }
     looks = (arm_colours(grid.inits)[init], arm_markers(grid.inits)[init])
-    draw_arm(axis, runs_at, colour=looks[0], marker=looks[1], label=legend_text(init))
-    return [value for values in runs_at.values() for value in values]
+    return draw_arm(axis, runs_at, colour=looks[0], marker=looks[1], label=legend_text(init))

@@ -1,4 +1,4 @@
-"""Every organ compared: with an interval over runs, and beside it what cases alone would say."""
+"""Every organ compared: with an interval over folds, and beside it what cases alone would say."""
 
 from mixcl_auto.metrics.averaging import Interval
 from mixcl_auto.reporting.grid import Figure, Grid
@@ -38,17 +38,17 @@ def organ_difference_table(grid: Grid) -> Table:
     return Table(
         name="organ_differences",
         title="Dice of every organ: differences",
-        note="Over runs: mean paired difference and its 95 % Student-t interval, a training run (fold and "
-        "seed) being the unit; judge by this one. Cases alone: 95 % bootstrap interval (six patients or "
-        "more) and Wilcoxon's signed-rank p, patients being the unit; p (Holm) is corrected over the organs "
-        "of one comparison. Cases alone ignore training noise: they ask what these same runs would do on "
-        "other cases, not what other runs would do, and call mere redraws of the initial weights "
-        "significant. Unpaired cases lack the organ, and one arm alone invents it: that counts in the run's "
-        "mean and not in the cases. Where no reference of a fold has the organ it counts in the headline "
-        "alone. An organ that neither arm found has neither interval nor p. The CSV file has HD95 and "
-        "surface Dice too.",
+        note="Over folds: mean paired difference and its 95 % Student-t interval, as in the table of "
+        "differences; of N without any true difference about N/20 leave out 0. Cases alone: 95 % bootstrap "
+        "interval (six patients or more) and Wilcoxon's signed-rank p, patients being the unit; p (Holm) is "
+        "corrected over the organs of one comparison. Cases alone ignore training noise: they ask what these "
+        "same runs would do on other cases, not what other runs would do, and call mere redraws of the "
+        "initial weights significant. Unpaired cases lack the organ, and one arm alone invents it: that "
+        "counts in the run's mean and not in the cases. Where no reference of a fold has the organ it counts "
+        "in the headline alone. An organ that neither arm found has neither interval nor p. The CSV file has "
+        "HD95 and surface Dice too.",
         columns=(
-            *("Target", "Pct.", "Init - baseline", "Organ", "Over runs", "95 % interval", "Runs"),
+            *("Target", "Pct.", "Init - baseline", "Organ", "Over folds", "95 % interval", "Runs"),
             *("Cases alone: mean (95 % interval)", "p", "p (Holm)", "Cases (patients)"),
         ),
         rows=tuple(rows),
@@ -80,7 +80,7 @@ def _case_text(organ: OrganDifference) -> str:
 def _organ_data(organ: OrganDifference) -> dict[str, Value]:
     return {
         "organ": organ.organ,
-        **_interval_data("over_runs", organ.mean, organ.interval),
+        **_interval_data("over_folds", organ.mean, organ.interval),
         "pairs": organ.pairs,
         "pairs_expected": organ.expected,
         **_interval_data("cases_alone", organ.case_mean, organ.case_interval),

@@ -1,13 +1,14 @@
-"""Differences of two arms organ by organ: over training runs first, and over cases alone beside it."""
+"""Differences of two arms organ by organ: over folds first, and over cases alone beside it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from mixcl_auto.metrics.averaging import Interval, mean_defined, t_interval
+from mixcl_auto.metrics.averaging import Interval, mean_defined
 from mixcl_auto.metrics.paired_tests import bootstrap_interval, holm, wilcoxon_p
-from mixcl_auto.reporting.arms import organ_mean
+from mixcl_auto.records.experiment import Unit
+from mixcl_auto.reporting.arms import fold_interval, fold_means, organ_mean
 from mixcl_auto.reporting.grid import SCRATCH, Figure, Grid, ScoredRun
 
 _BOOTSTRAP_SEED = 20_211
@@ -27,9 +28,9 @@ class OrganDifference:
     """Of runs that have a figure of the organ in both arms."""
     expected: int
     mean: float | None
-    """Over the pairs; a run's figure is the mean over the held-out cases that count."""
+    """Over folds, of the mean over their pairs; a run's figure is that over the held-out cases that count."""
     interval: Interval | None
-    """95 % Student-t over the pairs, a training run being the unit; none below two.
+    """95 %, as `fold_interval` has it; none below two pairs.
 
     Where the organ's Dice is 0 in every run of both arms, there is no interval and no p at all: nothing was
     found that could be compared.
@@ -123,13 +124,13 @@ def _describe(
         interval = case_interval = p_value = p_holm = None
     else:
         generator = np.random.default_rng(_BOOTSTRAP_SEED)
-        interval = t_interval(runs)
+        interval = fold_interval(runs)
         case_interval = bootstrap_interval(by_case.differences, by_case.patients, generator)
     return OrganDifference(
         organ=organ,
         pairs=len(runs),
         expected=expected,
-        mean=mean_defined(runs),
+        mean=mean_defined(fold_means(runs)),
         interval=interval,
         cases=len(by_case.differences),
         patients=len(set(by_case.patients)),
@@ -145,11 +146,13 @@ def _nothing_found(pairs: Sequence[tuple[ScoredRun, ScoredRun]], organ: str) -> 
     return not any(organ_mean(run, organ, "dice") for pair in pairs for run in pair)
 
 
-def _run_differences(pairs: Sequence[tuple[ScoredRun, ScoredRun]], organ: str, figure: Figure) -> list[float]:
-    """Per pair of runs the difference of their means over the cases that count, where both have one."""
-    differences = []
+def _run_differences(
+    pairs: Sequence[tuple[ScoredRun, ScoredRun]], organ: str, figure: Figure
+) -> dict[Unit, float]:
+    """Per fold and seed the difference of the runs' means over the cases that count, where both have one."""
+    differences = {}
     for pair in pairs:
         ours, theirs = (organ_mean(run, organ, figure) for run in pair)
         if ours is not None and theirs is not None:
-            differences.append(ours - theirs)
+            differences[pair[0].key.unit] = ours - theirs
     return differences

@@ -40,13 +40,14 @@ _FIGURES = (
 _TABLES_AT_TIMES = ("budget", "probes")
 _CUT = "Intervals of few runs are wide and may be cut at the frame."
 _LABEL_EFFICIENCY = (
-    "large symbols are means over runs with their 95 % intervals, small ones single runs (fold and seed). "
-    "Two intervals that overlap say little about the difference, whose runs are paired: see the findings."
+    "large symbols are means over folds with their 95 % intervals, small ones single runs (fold and seed). "
+    "Two intervals that overlap say little about the difference, whose runs are paired, and arms with fewer "
+    "points are of other folds and seeds: see the findings."
 )
 
 
 _BUDGET = (
-    "the same runs after fewer steps, mean over runs with its 95 % interval; the rate falls until the end, "
+    "the same runs after fewer steps, mean over folds with its 95 % interval; the rate falls until the end, "
     "so a step on the way is no run of that budget."
 )
 
@@ -142,13 +143,13 @@ def draw_pictures(
         training += picture_of(drawn, f"Pre-training {name}: every step thin, the running mean thick.")
     for target in grid.targets:
         drawn = draw_findings(grid, verdicts, target, folder.figure(f"findings_{target}.svg"))
-        findings += picture_of(drawn, f"{target}: mean difference and its 95 % interval over runs. {_CUT}")
+        findings += picture_of(drawn, f"{target}: mean difference and its 95 % interval over folds. {_CUT}")
         drawn = draw_label_efficiency(grid, target, folder.figure(f"label_efficiency_{target}.svg"))
         label_efficiency += picture_of(drawn, f"{target}: {_LABEL_EFFICIENCY}")
         drawn = draw_budget(budget, target, folder.figure(f"budget_{target}.svg"))
         budgets += picture_of(drawn, f"{target}: {_BUDGET}")
         drawn = draw_organ_differences(grid, target, folder.figure(f"organs_{target}.svg"))
-        organs += picture_of(drawn, f"{target}: each arm minus scratch, 95 % intervals over runs. {_CUT}")
+        organs += picture_of(drawn, f"{target}: each arm minus scratch, 95 % intervals over folds. {_CUT}")
         draw_target_cases(workspace, grid, target, folder, cases)
         drawn = draw_finetuning(grid, target, folder.figure(f"finetuning_{target}.svg"))
         training += picture_of(drawn, f"Fine-tuning on {target}: running mean of the loss, a line per run.")

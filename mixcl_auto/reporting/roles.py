@@ -7,6 +7,7 @@ from typing import Literal
 from mixcl_auto.records.experiment import init_name
 from mixcl_auto.records.plan_fields import MIXCL, SCRATCH_SLOW, SUPERVISED
 from mixcl_auto.reporting.grid import SCRATCH, Grid
+from mixcl_auto.training.earlier_runs import WITHOUT_EFFECT
 
 Role = Literal["random", "slow", "unknown", "supervised", "mixcl"]
 
@@ -15,9 +16,9 @@ ROLES: tuple[Role, ...] = ("random", "slow", "unknown", "supervised", "mixcl")
 
 _TITLES = {"supervised": "Supervised", "mixcl": "Ours"}
 
-Question = Literal["pre-training", "weights", "objective", "rate", "control"]
+Question = Literal["pre-training", "weights", "objective", "ablation", "rate", "control"]
 """Does pre-training help; do its weights, at one rate of learning; does MixCL's objective beat segmentation
-of the pool; what does the rate do; what does chance do."""
+of the pool; what does it lack without a term; what does the rate do; what does chance do."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,17 @@ def role_of(grid: Grid, init: str) -> Role:
     return methods.get(init, "mixcl" if init_name(init) == init else "unknown")
 
 
+def fresh_level_0(grid: Grid, init: str) -> bool:
+    """Whether level 0 starts random, at the full rate, where the rest of the encoder may learn slowly.
+
+    As the pre-training's record says; `scratch-slow` follows the plan, as a pre-training without record does.
+    """
+    used = {started.run.name: started.run.plan.pretrain for started in grid.pretrainings}
+    if init in used:
+        return not used[init].hands_on_level_0
+    return role_of(grid, init) in ("slow", "mixcl") and not grid.plan.pretrain.hand_on_level_0
+
+
 def inits_by_role(grid: Grid) -> dict[Role, tuple[str, ...]]:
     """The grid's initialisations but for plain ``scratch``, and without ablations."""
     roles = {init: role_of(grid, init) for init in grid.inits if init != SCRATCH}
@@ -72,11 +84,30 @@ def baseline_pairs(grid: Grid) -> Iterable[tuple[str, str]]:
     return [(ours, supervised) for ours in roles["mixcl"] for supervised in roles["supervised"]]
 
 
+def ablation_pairs(grid: Grid) -> Iterable[tuple[str, str]]:
+    """Every ablation with the MixCL arms that differ from it in nothing but the terms left out."""
+    whole = {init: _recipe(grid, init) for init in inits_by_role(grid)["mixcl"]}
+    return [
+        (ablation, init)
+        for ablation, without in grid.without.items()
+        if without
+        for init, recipe in whole.items()
+        if recipe == _recipe(grid, ablation)
+    ]
+
+
+def _recipe(grid: Grid, init: str) -> dict[str, object]:
+    """A pre-training's fields that change its result, as recorded or planned, but for the terms left out."""
+    used = {started.run.name: started.run.plan.pretrain for started in grid.pretrainings}
+    section = used.get(init, grid.plan.pretrain)
+    return section.model_dump(exclude={"without", *WITHOUT_EFFECT})
+
+
 def comparisons(grid: Grid) -> tuple[Comparison, ...]:
     """What the grid is there to answer: MixCL first, the controls last.
 
     Pre-trained minus scratch, and minus random weights that learn as slowly; MixCL minus the supervised
-    baseline; those slow random weights, and others, minus scratch.
+    baseline, and without a term minus the whole; those slow random weights, and others, minus scratch.
     """
     roles = inits_by_role(grid)
     pretrained = (*roles["mixcl"], *roles["supervised"], *roles["unknown"])
@@ -84,6 +115,7 @@ def comparisons(grid: Grid) -> tuple[Comparison, ...]:
         *(Comparison("pre-training", init, SCRATCH) for init in pretrained),
         *(Comparison("weights", init, slow) for init in pretrained for slow in roles["slow"]),
         *(Comparison("objective", *pair) for pair in baseline_pairs(grid)),
+        *(Comparison("ablation", *pair) for pair in ablation_pairs(grid)),
         *(Comparison("rate", init, SCRATCH) for init in roles["slow"]),
         *(Comparison("control", init, SCRATCH) for init in roles["random"]),
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mixcl_auto.reporting.arms import ArmFigure, Difference, arm_figure, difference
 from mixcl_auto.reporting.grid import SCRATCH, Grid
 from mixcl_auto.reporting.published_columns import published_table_1, published_table_2
-from mixcl_auto.reporting.roles import baseline_pairs, column_titles, inits_by_role
+from mixcl_auto.reporting.roles import baseline_pairs, column_titles, fresh_level_0, inits_by_role
 from mixcl_auto.reporting.table_formats import (
     MISSING,
     TICK,
@@ -21,6 +21,7 @@ PAPER_ABLATION = ("reconstruction",)
 """What Table 2 of the paper leaves out in its middle row."""
 
 _COUNTS = "In brackets: how many of the expected runs (folds x seeds) there are."
+_UNEVEN = "Where these numbers differ, Dice is of other folds and seeds, and not to be subtracted."
 
 
 def table_1(grid: Grid, *, with_paper: bool = False) -> Table:
@@ -56,8 +57,9 @@ def table_1(grid: Grid, *, with_paper: bool = False) -> Table:
         name="table1",
         title="Table 1: Dice from scratch (T.F.S.) and from the pre-trained encoder (Ours)",
         note=f"{_arms_note(grid)}Mean over organs, then cases, then runs, on the scans' own grids. "
-        f"{_COUNTS} Diff. is the column before it minus T.F.S. Differences compare only the runs that both "
-        "arms have, before rounding; in brackets, how many those are.",
+        f"{_COUNTS} {_UNEVEN} Diff. is the column before it minus T.F.S. Differences compare only the runs "
+        "that both arms have, over the seeds of each fold, then over folds, before rounding; in brackets, "
+        "how many those runs are.",
         columns=tuple(columns),
         rows=tuple(rows),
         data=tuple(data),
@@ -86,7 +88,8 @@ def table_2(grid: Grid, *, with_paper: bool = False) -> Table:
     table = Table(
         name="table2",
         title="Table 2: Dice without some of MixCL's terms",
-        note=f"{'' if any(grid.without.values()) else remedy}Means as in Table 1. {_COUNTS}",
+        note=f"{'' if any(grid.without.values()) else remedy}Means as in Table 1. {_COUNTS} {_UNEVEN} The "
+        "table of differences has each ablation minus the MixCL that differs in its terms alone.",
         columns=("Target", "Pct.", "Identity", "Label", "Recon", "Init", "Dice"),
         rows=tuple(rows),
         data=tuple(data),
@@ -140,7 +143,7 @@ def _arms_note(grid: Grid) -> str:
             f"What was pre-trained learns at {rate:g} times the rate of random weights{alike}: that belongs "
             "to the difference."
         )
-    if fresh := [init for init in roles["mixcl"] if not _hands_on_level_0(grid, init)]:
+    if fresh := [init for init in roles["mixcl"] if fresh_level_0(grid, init)]:
         who = "MixCL" if len(fresh) == len(roles["mixcl"]) else ", ".join(fresh)
         sentences.append(f"The finest level is not handed on by {who} and starts random.")
     if roles["supervised"]:
@@ -150,12 +153,6 @@ def _arms_note(grid: Grid) -> str:
     if len(roles["mixcl"]) == 1:
         sentences.append(f"Ours is {roles['mixcl'][0]}.")
     return "".join(f"{sentence} " for sentence in sentences)
-
-
-def _hands_on_level_0(grid: Grid, init: str) -> bool:
-    """As the pre-training's record says, or where there is none the plan."""
-    used = {started.run.name: started.run.plan for started in grid.pretrainings}
-    return used.get(init, grid.plan).pretrain.hand_on_level_0
 
 
 def _arm_text(arm: ArmFigure) -> str:

@@ -84,7 +84,8 @@ def test_folds_with_several_seeds_have_the_interval_over_their_means(make_lab, p
     row = budget_table(budget_of(lab)).data[1]
     assert (row["step"], row["init"]) == (4, "mixcl")
     # fold means 0.1 and 0.2: 0.15 +- 12.7062 x 0.0707107 / sqrt(2)
-    assert (row["fold_low"], row["fold_high"]) == pytest.approx((0.15 - 0.635310, 0.15 + 0.635310), abs=1e-5)
+    ends = (row["difference_low"], row["difference_high"])
+    assert ends == pytest.approx((0.15 - 0.635310, 0.15 + 0.635310), abs=1e-5)
 
 
 def test_without_steps_on_the_way_there_is_neither_table_nor_figure(unfinished_lab, tmp_path):

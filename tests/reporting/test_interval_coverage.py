@@ -4,17 +4,16 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from mixcl_auto.metrics.averaging import t_interval
 from mixcl_auto.reporting.arms import fold_interval
 
-EXPERIMENTS, FOLDS, SEEDS = 200_000, 5, 2
+EXPERIMENTS, FOLDS = 200_000, 5
 
 
-def draw(share_between_folds, experiments=EXPERIMENTS):
+def draw(share_between_folds, seeds, experiments=EXPERIMENTS):
     """Differences of runs, (experiments, folds, seeds), without any true difference."""
     generator = np.random.default_rng(0)
     folds = np.sqrt(share_between_folds) * generator.standard_normal((experiments, FOLDS, 1))
-    return folds + np.sqrt(1 - share_between_folds) * generator.standard_normal((experiments, FOLDS, SEEDS))
+    return folds + np.sqrt(1 - share_between_folds) * generator.standard_normal((experiments, FOLDS, seeds))
 
 
 def leaves_out_0(values):
@@ -24,20 +23,22 @@ def leaves_out_0(values):
     return np.abs(values.mean(axis=1)) > half
 
 
-@pytest.mark.parametrize(("between", "stated"), [(0.0, 0.05), (0.3, 0.086), (0.5, 0.115), (0.8, 0.164)])
-def test_seeds_of_a_fold_are_no_independent_runs_and_the_folds_means_are(between, stated):
-    runs = draw(between)
+@pytest.mark.parametrize(
+    ("seeds", "between", "stated"),
+    [
+        *((2, 0.0, 0.05), (2, 0.3, 0.086), (2, 0.5, 0.115), (2, 0.8, 0.164)),
+        *((3, 0.0, 0.05), (3, 0.3, 0.123), (3, 0.5, 0.176), (3, 0.8, 0.257)),
+    ],
+)
+def test_seeds_of_a_fold_are_no_independent_runs_and_the_folds_means_are(seeds, between, stated):
+    runs = draw(between, seeds)
     assert leaves_out_0(runs.reshape(EXPERIMENTS, -1)).mean() == pytest.approx(stated, abs=0.002)
     assert leaves_out_0(runs.mean(axis=2)).mean() == pytest.approx(0.05, abs=0.002)
 
 
 def test_the_reports_intervals_are_those_that_were_simulated():
-    runs = draw(0.5, experiments=300)
-    over_runs, over_folds = leaves_out_0(runs.reshape(300, -1)), leaves_out_0(runs.mean(axis=2))
-    for experiment, of_runs, of_folds in zip(runs, over_runs, over_folds, strict=True):
-        units = {(fold, seed): experiment[fold, seed] for fold in range(FOLDS) for seed in range(SEEDS)}
-        for interval, expected in (
-            (t_interval(list(units.values())), of_runs),
-            (fold_interval(units), of_folds),
-        ):
-            assert (interval.low > 0 or interval.high < 0) == expected
+    runs = draw(0.5, seeds=3, experiments=300)
+    for experiment, expected in zip(runs, leaves_out_0(runs.mean(axis=2)), strict=True):
+        units = {(fold, seed): experiment[fold, seed] for fold in range(FOLDS) for seed in range(3)}
+        interval = fold_interval(units)
+        assert (interval.low > 0 or interval.high < 0) == expected

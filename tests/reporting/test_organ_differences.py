@@ -147,7 +147,7 @@ def test_the_table_marks_what_ignores_training_noise(make_lab):
         ("scratch-2 - scratch", "liver"),
     ]
     assert table.columns[4:] == (
-        *("Over runs", "95 % interval", "Runs"),
+        *("Over folds", "95 % interval", "Runs"),
         *("Cases alone: mean (95 % interval)", "p", "p (Holm)", "Cases (patients)"),
     )
     liver, spleen = table.rows[:2]
@@ -161,9 +161,9 @@ def test_the_table_marks_what_ignores_training_noise(make_lab):
     assert "Cases alone ignore training noise" in table.note
     first, _, surface, _, distance, *_ = csv.DictReader(io.StringIO(table.to_csv()))
     assert [row["figure"] for row in (first, surface, distance)] == ["dice", "surface_dice", "hd95_mm"]
-    assert float(distance["over_runs_difference"]) == pytest.approx(-4.1)
+    assert float(distance["over_folds_difference"]) == pytest.approx(-4.1)
     assert float(first["cases_alone_p_holm"]) == pytest.approx(4 / 2**6)
-    assert float(first["over_runs_difference"]) == pytest.approx(0.41)
+    assert float(first["over_folds_difference"]) == pytest.approx(0.41)
     assert (first["cases"], first["patients"], first["cases_unpaired"]) == ("6", "6", "0")
 
 
