@@ -69,7 +69,7 @@ def label_sums(
             f"labels and weights must be on the finest label level's grid {tuple(map_1.shape[2:])}, "
             f"got {tuple(targets.labels_1.shape[1:])}"
         )
-    on_grid = partial(_reduced, grid=map_1.shape[2:])
+    on_grid = partial(reduce_further, grid=map_1.shape[2:])
     patches = [
         (map_1, head_1, on_grid(targets.labels_1), on_grid(targets.weights_1)),
         (map_2, head_2, on_grid(targets.labels_2), on_grid(targets.weights_2)),
@@ -102,10 +102,14 @@ def label_chance(levels: Sequence[LabelSums]) -> Tensor:
     return torch.where(chances.isnan().all(), torch.nan, chances.nansum())
 
 
-def _reduced(volumes: Tensor, grid: torch.Size) -> Tensor:
-    """Labels or weights (B, X, Y, Z) at the grid of a coarser level, by nearest neighbour as a view."""
+def reduce_further(volumes: Tensor, grid: torch.Size) -> Tensor:
+    """Take labels or weights (B, X, Y, Z) on to the grid of a coarser level, by nearest neighbour as a view.
+
+    Of the two voxels at the centre of what a coarser one covers the upper is taken: `reduce_to_grid` took the
+    lower when it brought the patch to this grid, and offsets of one sign would add up.
+    """
     strides = [full // part for full, part in zip(volumes.shape[1:], grid, strict=True)]
-    return volumes[(slice(None), *(slice((stride - 1) // 2, None, stride) for stride in strides))]
+    return volumes[(slice(None), *(slice(stride // 2, None, stride) for stride in strides))]
 
 
 def _draw(
@@ -117,7 +121,11 @@ def _draw(
     generator: torch.Generator,
     settings: MixCLSettings,
 ) -> tuple[Tensor, Tensor]:
-    """Sampled embeddings (K * r, C) of one patch and their labels (K * r,), -1 where a class ran out."""
+    """Sampled embeddings (N, C) of one patch and their labels (N,).
+
+    Label -1 is where a class ran out. A CPU, which need not be waited for, leaves these out: they form no
+    pair, and are most of what is drawn at coarse levels.
+    """
     classes = range(class_count)
     indices, validity = sample_voxels(
         labels.flatten(),
@@ -126,8 +134,12 @@ def _draw(
         classes=classes,
         generator=generator,
     )
-    sampled = features.flatten(1).index_select(1, indices.flatten()).T
+    drawn = class_column(classes, labels.device).where(validity, -1).flatten()
+    places = indices.flatten()
+    if not places.is_cuda:
+        places, drawn = places[drawn >= 0], drawn[drawn >= 0]
+    sampled = features.flatten(1).index_select(1, places).T
     if head is not None:
         with without_autocast(sampled):
             sampled = widen(sampled) @ widen(head).T
-    return sampled, class_column(classes, labels.device).where(validity, -1).flatten()
+    return sampled, drawn

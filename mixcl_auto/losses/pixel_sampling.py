@@ -29,8 +29,8 @@ def sample_voxels(
         generator: on the device of ``labels``.
 
     Returns:
-        ``indices`` into the N voxels and their ``validity``, both (len(classes), voxels_per_class). A class
-        with fewer voxels than the budget has each of them once; the entries left over have index 0 and
+        ``indices`` into the N voxels and their ``validity``, both (len(classes), min(voxels_per_class, N)).
+        A class with fewer voxels than that has each of them once; the entries left over have index 0 and
         validity False.
 
     Raises:
@@ -45,13 +45,9 @@ def sample_voxels(
         raise ValueError(f"voxels_per_class must be at least 1, got {voxels_per_class}")
     keys = _gumbel_keys(weights, generator)
     per_class = torch.where(labels == class_column(classes, labels.device), keys, -math.inf)
-    found = min(voxels_per_class, len(labels))
-    top_keys, top_indices = per_class.topk(found, dim=1)
-    indices = labels.new_zeros((len(classes), voxels_per_class), dtype=torch.int64)
-    validity = labels.new_zeros((len(classes), voxels_per_class), dtype=torch.bool)
-    validity[:, :found] = top_keys > -math.inf
-    indices[:, :found] = top_indices.where(validity[:, :found], 0)
-    return indices, validity
+    top_keys, top_indices = per_class.topk(min(voxels_per_class, len(labels)), dim=1)
+    validity = top_keys > -math.inf
+    return top_indices.where(validity, 0), validity
 
 
 def class_column(classes: Sequence[int], device: torch.device) -> Tensor:

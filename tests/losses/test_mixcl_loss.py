@@ -1,14 +1,17 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from mixcl_auto.losses.identity_consistency import identity_consistency_loss
 from mixcl_auto.losses.label_consistency import chance_value, label_consistency_loss, pair_relations
+from mixcl_auto.losses.label_term import reduce_further
 from mixcl_auto.losses.mixcl import MixCLTerms, mixcl_loss
 from mixcl_auto.losses.mixcl_settings import MixCLSettings
 from mixcl_auto.losses.mixcl_targets import MixCLTargets
+from mixcl_auto.transforms.grid_reduction import reduce_to_grid
 
 SIDE, BATCH, CHANNELS = 8, 2, (3, 4, 6)
 EVERY_VOXEL = MixCLSettings(voxels_per_class=(SIDE // 2) ** 3)
@@ -213,7 +216,7 @@ def test_several_label_levels_are_summed_each_on_its_own_grid():
             settings=replace(EVERY_VOXEL, label_levels=(2,)),
             targets=targets(
                 **{
-                    name: getattr(target, name)[:, ::2, ::2, ::2]
+                    name: getattr(target, name)[:, 1::2, 1::2, 1::2]
                     for name in ("labels_1", "labels_2", "weights_1", "weights_2")
                 }
             ),
@@ -230,11 +233,29 @@ def test_several_label_levels_are_summed_each_on_its_own_grid():
     assert gradient.any()
 
 
+@pytest.mark.parametrize(("finest", "level"), [(f, n) for f in range(3) for n in range(f, 5)])
+def test_labels_of_a_level_are_those_at_the_centres_of_its_voxels(finest, level):
+    """The loader brings a patch to the finest label level's grid, and the loss that to each level's own."""
+    places = np.broadcast_to(np.arange(32)[:, None, None], (32, 32, 32))
+    on_finest = torch.from_numpy(reduce_to_grid(places, [32 >> finest] * 3).copy())[None]
+    taken = reduce_further(on_finest, torch.Size([32 >> level] * 3))[0, :, 0, 0]
+    stride = 1 << level
+    centres = torch.arange(32 >> level) * stride + (stride - 1) / 2
+    assert (taken - centres).abs().max() <= 2**finest / 2  # half a voxel of the grid that it is taken from
+
+
+def test_a_budget_beyond_all_voxels_and_voxels_that_are_never_drawn():
+    more = replace(EVERY_VOXEL, voxels_per_class=2 * EVERY_VOXEL.voxels_per_class)
+    torch.testing.assert_close(loss(more).label, loss(EVERY_VOXEL).label)
+    nothing = targets(weights_1=torch.zeros_like(targets().weights_1))
+    assert loss(EVERY_VOXEL, targets=nothing).label == 0
+
+
 def test_a_level_too_coarse_for_any_pair_adds_nothing():
     output = outputs()
     output["embeddings_2"][2] = draw(*output["embeddings_1"][2].shape, seed=77)
     labels_1 = targets().labels_1.clone()
-    labels_1[:, ::2, ::2, ::2] = 0  # the voxels that level 2 takes
+    labels_1[:, 1::2, 1::2, 1::2] = 0  # the voxels that level 2 takes
     two = mixcl_loss(
         settings=replace(EVERY_VOXEL, label_levels=(1, 2)), targets=targets(labels_1=labels_1), **output
     )

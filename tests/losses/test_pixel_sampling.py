@@ -30,11 +30,11 @@ def test_a_scarce_class_gives_each_of_its_voxels_once():
     assert not indices[~validity].any()
 
 
-def test_a_budget_beyond_all_voxels_is_padded():
+def test_a_budget_beyond_all_voxels_is_cut_to_them():
     indices, validity = sample_voxels(
         torch.tensor([1, 1]), torch.ones(2), 5, classes=range(2), generator=rng()
     )
-    assert indices.shape == (2, 5)
+    assert indices.shape == (2, 2)
     assert validity.sum(1).tolist() == [0, 2]
 
 
