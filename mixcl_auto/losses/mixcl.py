@@ -32,7 +32,7 @@ from mixcl_auto.losses.voxels import voxel_rows
 
 @dataclass(frozen=True, kw_only=True)
 class MixCLTerms:
-    """Eq. 2 and its parts, 0-d tensors on the device; a term that is switched off is 0.
+    """Eq. 2 and its parts, tensors on the device, 0-d but for the last; a term that is switched off is 0.
 
     Attributes:
         total: Eq. 2, what training minimises.
@@ -44,8 +44,7 @@ class MixCLTerms:
         identity_diagonal_per_level: sum_i (1 - C_ii)^2 / C of each level, detached.
         label_chance: what ``label`` would be with all embeddings equal; NaN when no sample has a positive
             pair.
-        label_samples: how many samples have a positive pair at the finest label level; the others were
-            skipped.
+        label_samples: how many samples have a positive pair, (label levels,); the others were skipped there.
 
     All are of the whole batch, whichever process asks.
     """
@@ -113,7 +112,7 @@ def mixcl_loss(
         identity_per_level=tuple(level.loss.detach() for level in levels),
         identity_diagonal_per_level=tuple(level.diagonal for level in levels),
         label_chance=label_chance(labelled) if labelled else zero / zero,
-        label_samples=labelled[0].samples if labelled else zero,
+        label_samples=torch.stack([level.samples for level in labelled]) if labelled else zero.new_zeros(0),
     )
 
 

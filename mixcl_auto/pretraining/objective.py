@@ -28,7 +28,11 @@ PANELS = (
         is_log=True,
     ),
     Panel("Label consistency, Eq. 6, and its value with all embeddings equal", ("label", "label_chance")),
-    Panel("Share of the samples without a pair for Eq. 6", ("label_skipped",), is_share=True),
+    Panel(
+        "Share of the samples without a pair for Eq. 6",
+        tuple(f"label_skipped_level_{level}" for level in range(5)),
+        is_share=True,
+    ),
     Panel(
         "Share of the encoder's gradient norm",
         ("gradient_share_identity", "gradient_share_label", "gradient_share_reconstruction"),
@@ -152,7 +156,8 @@ class MixCLObjective:
         row |= {f"identity_diagonal_level_{n}": diagonals[n] if diagonals else None for n in levels}
         row["label"] = terms.label if settings.label else None
         row["label_chance"] = terms.label_chance if settings.label else None
-        row["label_skipped"] = 1 - terms.label_samples / samples if settings.label else None
+        skipped = dict(zip(settings.label_levels, 1 - terms.label_samples / samples, strict=False))
+        row |= {f"label_skipped_level_{n}": skipped.get(n) for n in levels}
         row["reconstruction"] = terms.reconstruction if settings.reconstruction else None
         return row
 

@@ -68,7 +68,7 @@ PRETRAINING_PANELS: tuple[LogPanel, ...] = (
     ),
     LogPanel("Effective rank over channels, log scale", _levels("effective_rank"), is_log=True),
     LogPanel("Spread of the embeddings' channels", _levels("channel_spread"), is_share=True),
-    LogPanel("Samples skipped by the label term", {"label_skipped": "share without a pair"}),
+    LogPanel("Samples skipped by the label term", _levels("label_skipped"), is_share=True),
     LogPanel(
         "Segmentation of the pool, a head per dataset",
         {"loss": "Dice + cross-entropy", "dice_loss": "1 - Dice", "cross_entropy": "cross-entropy"},

@@ -160,9 +160,9 @@ def test_a_pool_of_one_scan_of_air_is_pre_trained_on_with_finite_values(
     assert len(rows) == 2
     assert all(math.isfinite(value) for row in rows for value in row.values() if value is not None)
     if method == "mixcl":
-        assert [(row["label"], row["label_chance"], row["label_skipped"]) for row in rows] == [
-            (0, None, 1)
-        ] * 2
+        skipped = [f"label_skipped_level_{level}" for level in range(5)]
+        assert [(row["label"], row["label_chance"]) for row in rows] == [(0, None)] * 2
+        assert [[row[name] for name in skipped] for row in rows] == [[None, 1, 1, 1, None]] * 2
 
 
 def test_runs_without_an_organ_to_learn_from_are_scored_by_the_rule_for_absent_organs(
@@ -227,6 +227,8 @@ def test_a_pool_labelled_in_corners_alone_takes_part_in_the_label_loss(project: 
     for method in ("mixcl", "supervised"):
         mixcl_auto.pretrain(project, plan="corner", method=method, device="cpu")
     rows = log_of(project.pretrain("corner", "mixcl").log)
-    assert {row["label_skipped"] for row in rows} == {0, 1}
-    assert all((row["label"] > 0) == (row["label_skipped"] == 0) for row in rows)
+    assert {row["label_skipped_level_1"] for row in rows} == {0, 1}
+    for row in rows:
+        skipped = [row[f"label_skipped_level_{level}"] for level in (1, 2, 3)]
+        assert (row["label"] > 0) == (min(skipped) == 0)
     assert all(math.isfinite(value) for row in rows for value in row.values() if value is not None)

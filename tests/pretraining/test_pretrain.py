@@ -66,8 +66,11 @@ def test_log_has_every_term_and_shares_that_add_up(finished: Finished) -> None:
         assert float(row["identity"]) == pytest.approx(sum(levels), rel=1e-5)
         total = sum(float(row[name]) for name in ("identity", "label", "reconstruction"))
         assert float(row["total"]) == pytest.approx(total, rel=1e-5)
-        assert 0 <= float(row["label_skipped"]) <= 1
-        assert (row["label_chance"] == "") == (row["label_skipped"] == "1")
+        skipped = [row[f"label_skipped_level_{level}"] for level in range(5)]
+        by_level = {level: float(share) for level, share in enumerate(skipped) if share}
+        assert tuple(by_level) == finished[1].pretrain.label_level
+        assert all(0 <= share <= 1 for share in by_level.values())
+        assert (row["label_chance"] == "") == (set(by_level.values()) == {1})
         assert float(row["gradient_norm"]) > 0
         assert all(float(row[f"identity_diagonal_level_{level}"]) >= 0 for level in range(5))
     names = ("gradient_share_identity", "gradient_share_label", "gradient_share_reconstruction")

@@ -56,7 +56,8 @@ def test_findings_and_organs_are_drawn_for_what_can_be_compared(unfinished_lab, 
 
 def test_the_skip_rate_and_every_level_are_drawn(tmp_path):
     log = tmp_path / "log.csv"
-    names = ("total", "identity", "identity_level_0", "identity_level_4", "label_skipped", "gradient_norm")
+    levels = ("identity_level_0", "identity_level_4", "label_skipped_level_1")
+    names = ("total", "identity", *levels, "gradient_norm")
     rows = [",".join(str(value / step) for value in range(1, 7)) for step in (1, 2, 3)]
     lines = [f"{step},{row}" for step, row in enumerate(rows, start=1)]
     log.write_text("\n".join([",".join(("step", *names)), *lines]) + "\n")
