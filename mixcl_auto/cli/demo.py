@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from mixcl_auto.cli.options import Settings, pass_settings
+from mixcl_auto.cli.options import FiniteRange, Settings, pass_settings
 from mixcl_auto.cli.report import print_report
 
 
@@ -18,7 +18,7 @@ from mixcl_auto.cli.report import print_report
 )
 @click.option(
     "--minutes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     default=5.0,
     show_default=True,
     help="About how long to train, on this machine, before the report.",

@@ -12,8 +12,11 @@ from mixcl_auto.cli.options import (
     init_option,
     pass_settings,
     plan_option,
+    refuse_idle_options,
     seed_option,
 )
+
+OF_RUNS = ("fold", "fraction", "init", "seed")
 
 
 @click.command("evaluate", short_help="Score predictions against references.")
@@ -34,7 +37,9 @@ from mixcl_auto.cli.options import (
 @init_option
 @seed_option
 @pass_settings
+@click.pass_context
 def evaluate(
+    context: click.Context,
     settings: Settings,
     predictions: Path | None,
     references: Path | None,
@@ -54,6 +59,8 @@ def evaluate(
     """
     if (predictions is None) != (references is None):
         raise click.UsageError("--predictions and --references go together.")
+    if predictions is not None:
+        refuse_idle_options(context, OF_RUNS, "with --predictions")
     from mixcl_auto.cli.progress_bar import open_progress
     from mixcl_auto.cli.scores import print_scores
     from mixcl_auto.workflows.evaluate import evaluate_folder, evaluate_run

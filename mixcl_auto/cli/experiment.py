@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mixcl_auto.cli.options import (
+    FiniteRange,
     Settings,
     address_option,
     device_option,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--gpus-per-run",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     help="0.5: two runs share a GPU; 2: each run trains on two. [default: 1 if there are GPUs]",
 )
 @click.option(
@@ -78,6 +79,8 @@ def experiment(
     from mixcl_auto.cli.experiment_view import open_watcher, print_overview, report_failures, summarise
     from mixcl_auto.workflows import experiment as workflow
 
+    if status and dry_run:
+        raise click.UsageError("--status and --dry-run show different things: give one of them.")
     if status:
         print_overview(workflow.experiment_status(settings.workspace, plan=plan, table=table))
         return

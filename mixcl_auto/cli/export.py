@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
 from mixcl_auto.cli.options import (
     Settings,
@@ -14,6 +13,7 @@ from mixcl_auto.cli.options import (
     init_option,
     pass_settings,
     plan_option,
+    refuse_idle_options,
     seed_option,
 )
 
@@ -69,7 +69,7 @@ def export(
     onnx (needs the extra export). All but encoder take the model that --dataset, --fold, --fraction, --init
     and --seed name.
     """
-    refuse_idle_options(context, kind)
+    refuse_idle_options(context, OF_SEGMENTERS if kind == "encoder" else OF_ENCODERS, f"for {kind}")
     from mixcl_auto.cli.tables import counted
     from mixcl_auto.workflows.export import export as run
 
@@ -87,12 +87,3 @@ def export(
         force=force,
     )
     click.echo(f"{counted(len(written), 'file')} in {output}")
-
-
-def refuse_idle_options(context: click.Context, kind: str) -> None:
-    """Refuse options that do not choose anything of this kind."""
-    idle = OF_SEGMENTERS if kind == "encoder" else OF_ENCODERS
-    given = [name for name in idle if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
-    if given:
-        options = ", ".join(f"--{name}" for name in given)
-        raise click.UsageError(f"{options}: of no meaning for {kind}; leave it out.")

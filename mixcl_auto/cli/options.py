@@ -1,11 +1,13 @@
 """The options that several commands share, each defined once."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from mixcl_auto.cli.stopping import Duration, stop_after
 
@@ -20,6 +22,34 @@ class Settings:
     debug: bool
     patience_s: float = 0.0
     """How long to wait for another process that works on the same run."""
+
+
+class FiniteRange(click.FloatRange):
+    """Numbers in a range; nan, which is in none, and infinity are refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read a number."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+def refuse_idle_options(context: click.Context, idle: Iterable[str], here: str) -> None:
+    """Refuse options that were given and choose nothing.
+
+    Args:
+        context: of the command.
+        idle: names of the parameters.
+        here: where they have no meaning, such as ``with --status``.
+
+    Raises:
+        click.UsageError: if one was given.
+    """
+    given = [name for name in idle if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise click.UsageError(f"{options}: of no meaning {here}; leave it out.")
 
 
 pass_settings = click.make_pass_decorator(Settings)
@@ -92,7 +122,7 @@ init_option = click.option(
 )
 fraction_option = click.option(
     "--fraction",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=FiniteRange(0, 1, min_open=True),
     default=1.0,
     show_default=True,
     help="Share of the fold's training cases; 0.05 is 5 %.",

@@ -15,6 +15,7 @@ from pathlib import Path
 from socket import gethostname
 from typing import Any
 
+from mixcl_auto.engines.cause_of_death import signal_name
 from mixcl_auto.engines.engine import Outcome
 from mixcl_auto.errors import RunError
 
@@ -111,7 +112,7 @@ class Command:
         code = process.wait()
         if code == 0:
             return Outcome(self)
-        how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with code {code}"
+        how = f"was killed by {signal_name(-code)}" if code < 0 else f"ended with code {code}"
         end = _end_of_last_attempt(self.log)
         message = f"{self.name} {how}; the end of {self.log}:\n{end or '(nothing was written)'}"
         return Outcome(self, error=CommandError(message, code, end))
@@ -147,10 +148,3 @@ def _end_of_last_attempt(log: Path) -> str:
             else:
                 lines.append(line)
     return "".join(lines).rstrip()
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

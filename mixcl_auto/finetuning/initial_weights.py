@@ -44,8 +44,7 @@ class Init:
         without: terms that the pre-training left out.
         method: of the pre-training; ``unknown`` for weights from elsewhere.
         redraw: 0, or n - 1 for ``scratch-n``, another random initialisation with the same batches: the
-            control that
-            says how much a redraw alone changes.
+            control that says how much a redraw alone changes.
     """
 
     name: str

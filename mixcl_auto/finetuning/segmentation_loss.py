@@ -5,10 +5,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from mixcl_auto.distributed.ranks import ALONE, Ranks
-from mixcl_auto.losses.soft_overlap import overlap_sums, voxels_per_class
-
-_SMOOTH = 1e-5
-"""Added to both sides of the ratio, as MONAI does."""
+from mixcl_auto.losses.soft_overlap import overlap_sums, soft_dice, voxels_per_class
 
 
 class SegmentationTerms(NamedTuple):
@@ -65,5 +62,5 @@ class SegmentationLoss(nn.Module):
 
     def _dice_loss(self, intersection: Tensor, predicted: Tensor, reference: Tensor) -> Tensor:
         """1 - Dice of I, P and G, (..., K) each, averaged over classes and whatever stands before them."""
-        dice = (2 * intersection + _SMOOTH) / (predicted + reference + _SMOOTH)
+        dice = soft_dice(intersection, predicted, reference)
         return 1 - (dice if self.include_background else dice[..., 1:]).mean()

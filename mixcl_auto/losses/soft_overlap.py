@@ -15,6 +15,8 @@ from torch import Tensor
 from mixcl_auto.losses.precision import without_autocast
 from mixcl_auto.losses.voxels import blocks_of_rows, voxel_rows
 
+_SMOOTH = 1e-5
+
 
 class OverlapSums(NamedTuple):
     """Sums over the voxels of each sample, with p the softmax of the logits and g the one-hot reference.
@@ -47,6 +49,11 @@ def overlap_sums(logits: Tensor, labels: Tensor) -> OverlapSums:
         )
     apply = cast(Callable[..., tuple[Tensor, Tensor, Tensor]], _OverlapSums.apply)
     return OverlapSums(*apply(logits, labels))
+
+
+def soft_dice(intersection: Tensor, predicted: Tensor, reference: Tensor) -> Tensor:
+    """2 I / (P + G) of sums I, P and G of one shape, each, both sides of the ratio raised as MONAI does."""
+    return (2 * intersection + _SMOOTH) / (predicted + reference + _SMOOTH)
 
 
 def voxels_per_class(labels: Tensor, classes: int) -> Tensor:

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from mixcl_auto.distributed.ranks import ALONE, Ranks
 from mixcl_auto.losses.collapse import channel_spread, effective_rank
+from mixcl_auto.losses.embeddings import Embedding, factors
 from mixcl_auto.losses.precision import widen, without_autocast
 from mixcl_auto.losses.voxels import voxel_rows
-from mixcl_auto.networks.mixcl import Embedding
 
 _MOST_VOXELS = 4096
 """Of a sample and level: 16^3, more than level 0 of a large patch needs to be known by."""
@@ -41,7 +41,7 @@ def collapse_indicators(
 
 def _rows(embedding: Embedding) -> Tensor:
     """Embeddings at some of the voxels, (M, C), in float32 or wider."""
-    features, head = embedding if isinstance(embedding, tuple) else (embedding, None)
+    features, head = factors(embedding, "embedding")
     with torch.no_grad(), without_autocast(features):
         step = _stride(features.shape[2:])
         rows = widen(voxel_rows(features[:, :, ::step, ::step, ::step]))

@@ -229,8 +229,7 @@ def dataset_probabilities(case_counts: Sequence[int], sampling: str) -> list[flo
     Args:
         case_counts: n of each dataset.
         sampling: ``case``: all cases of the pool alike, proportional to n; ``sqrt``: to the root of n;
-            ``dataset``:
-            all datasets alike.
+            ``dataset``: all datasets alike.
     """
     exponent = {"case": 1.0, "sqrt": 0.5, "dataset": 0.0}[sampling]
     weights = [count**exponent for count in case_counts]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mixcl_auto.distributed.ranks import ALONE, Ranks
-from mixcl_auto.losses.soft_overlap import overlap_sums, voxels_per_class
+from mixcl_auto.losses.soft_overlap import overlap_sums, soft_dice, voxels_per_class
 from mixcl_auto.training.curves import Panel
 from mixcl_auto.training.device import Precision, autocast
 from mixcl_auto.training.run_log import Value
@@ -18,9 +18,6 @@ PANELS = (
     Panel("Dice + cross-entropy, a head per dataset", ("loss",)),
     Panel("Its parts", ("dice_loss", "cross_entropy")),
 )
-
-_SMOOTH = 1e-5
-"""Added to both sides of Dice's ratio, as in fine-tuning."""
 
 
 class PoolTerms(NamedTuple):
@@ -89,7 +86,7 @@ class PoolSegmentationLoss:
                 samples.to(logits.device, non_blocking=True),
             ]
         )
-        dice = 1 - (2 * intersection + _SMOOTH) / (predicted + reference + _SMOOTH)  # (K,)
+        dice = 1 - soft_dice(intersection, predicted, reference)  # (K,)
         shares = samples / samples.sum()
         dice = (shares * (self._class_weights * dice).sum(1)).sum()
         cross_entropy = cross_entropy / (samples.sum() * labels[0].numel())

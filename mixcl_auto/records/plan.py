@@ -186,7 +186,7 @@ class PretrainPlan(TrainerPlan):
     same_image_probability: Probability = 0.5
     """How often P2 comes from P1's own scan."""
     match_classes: bool = True
-    """Whether a foreground P2 is centred on a class present in P1's patch (decision 13)."""
+    """Whether a foreground P2 is drawn for a class present in P1's patch (decision 13)."""
     elastic_probability: Probability = 0.5
     affine_probability: Probability = 0.5
     rotation_degrees: NonNegativeFloat = 15.0

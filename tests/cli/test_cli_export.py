@@ -49,8 +49,8 @@ def test_existing_output_is_replaced_by_force_alone(trained: Workspace, tmp_path
     ("arguments", "code", "message"),
     [
         (("tensorrt",), 2, "'tensorrt' is not one of"),
-        (("encoder", "--fold", "0", "--seed", "1"), 2, "--fold, --seed: of no meaning for encoder"),
-        (("onnx", "--name", "mixcl"), 2, "--name: of no meaning for onnx"),
+        (("encoder", "--fold", "0", "--seed", "1"), 2, "--fold, --seed: of no meaning for encoder;"),
+        (("onnx", "--name", "mixcl"), 2, "--name: of no meaning for onnx;"),
         (
             ("encoder",),
             1,

@@ -88,6 +88,11 @@ def test_python_dash_m_is_the_same_command() -> None:
         ["plan_and_preprocess", "--jobs", "0"],
         ["predict", "-o", "out"],
         ["evaluate", "--predictions", "."],
+        ["evaluate", "--predictions", ".", "--references", ".", "--init", "scratch", "--fold", "1"],
+        ["experiment", "--status", "--dry-run"],
+        ["experiment", "--dry-run", "--gpus-per-run", "nan"],
+        ["experiment", "--dry-run", "--gpus-per-run", "inf"],
+        ["demo", "--minutes", "inf"],
         ["report", "--no-such-option"],
     ],
 )
