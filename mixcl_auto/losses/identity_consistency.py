@@ -128,6 +128,8 @@ def cross_correlation(views: Views, *, center: bool = True) -> Tensor:
     """Cross-correlation of two views' channels over voxels, Eq. 5, of one process.
 
     C_ij = sum_M Z_i Z'_j / (sqrt(sum_M Z_i^2) sqrt(sum_M Z'_j^2)), in float32 whatever autocast says.
+    Training calls the two steps by themselves, since the sums of several processes add up in between
+    (`mixcl_loss`).
 
     Args:
         views: M = B * H * W * D voxels.
@@ -176,6 +178,8 @@ def identity_consistency_loss(
     center: bool = True,
 ) -> Tensor:
     """Identity consistency at one level, Eq. 4: sum_i (1 - C_ii)^2 + lambda * sum_{i != j} C_ij^2.
+
+    The equation as a whole; training calls its steps by themselves (`mixcl_loss`).
 
     Args:
         z: embeddings of view 1, (M, C).

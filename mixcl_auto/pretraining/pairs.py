@@ -5,7 +5,7 @@ which P1's patch has: the left kidney is not matched with the right one.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -146,8 +146,7 @@ class PairSource:
     def warm(self) -> None:
         """Compile the warp and the scaling, and import the distortions, on an empty scan."""
         settings = self.settings
-        always = replace(settings.spatial, elastic_probability=1.0, affine_probability=1.0)
-        warp = draw_warp(settings.patch_size, always, np.random.default_rng(0))
+        warp = draw_warp(settings.patch_size, settings.spatial.always(), np.random.default_rng(0))
         zeros = np.zeros((1, 1, 1), np.uint8)
         patch = self._warp(warp, zeros.astype(np.int16), zeros, zeros, centre=(0, 0, 0), origin=(0, 0, 0))
         distort_view(patch.image, settings.intensity, np.random.default_rng(0))
