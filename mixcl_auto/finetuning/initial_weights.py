@@ -18,6 +18,7 @@ from mixcl_auto.networks.backbone import Backbone
 from mixcl_auto.networks.bias import set_output_bias
 from mixcl_auto.networks.initialise import initialise
 from mixcl_auto.networks.transfer import load_encoder
+from mixcl_auto.records.names import is_pretraining_name
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.records.plan_fields import MIXCL, SCRATCH, SCRATCH_SLOW, SUPERVISED
 from mixcl_auto.records.run import LoadedWeights
@@ -196,8 +197,7 @@ def find_pretraining(
     runs = {run.path.name: run for run in workspace.pretrain_runs(plan_name)}
     if name not in runs:
         known = ", ".join(runs) or "none"
-        can_be = name and not name.lower().startswith(SCRATCH)
-        first = f"run `{_pretrain_command(plan_name, name)}` first" if can_be else ""
+        first = f"run `{_pretrain_command(plan_name, name)}` first" if is_pretraining_name(name) else ""
         ways_out = ", or ".join(filter(None, (first, otherwise))) or "name one of them"
         raise RunError(f"plan {plan_name!r} has no pre-training {name!r} (there: {known}); {ways_out}")
     folder = runs[name]

@@ -1,7 +1,6 @@
 """Pre-training: from the cached pool to ``encoder.safetensors``, by the method that the plan names."""
 
 import logging
-import re
 from collections.abc import Sequence
 
 import torch
@@ -16,6 +15,7 @@ from mixcl_auto.pretraining.methods import METHODS, PretrainingMethod, planned_m
 from mixcl_auto.pretraining.pairs import PoolDataset
 from mixcl_auto.pretraining.pool import open_pool, pair_source
 from mixcl_auto.progress import Progress, Silent
+from mixcl_auto.records.names import is_pretraining_name
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.records.run import PretrainRun
 from mixcl_auto.training.device import Precision, choose_device, resolve_precision
@@ -25,8 +25,6 @@ from mixcl_auto.training.loop import Job, train
 from mixcl_auto.training.state import resume_state, start_state
 
 logger = logging.getLogger(__name__)
-
-_NAME = re.compile(r"(?!scratch)[A-Za-z0-9_][A-Za-z0-9_-]*")
 
 
 def pretrain(
@@ -134,10 +132,10 @@ def find_folder(workspace: Workspace, plan: Plan, plan_name: str, name: str | No
     """
     method = plan.pretrain.method
     name = method if name is None else name
-    if not _NAME.fullmatch(name):
+    if not is_pretraining_name(name):
         raise RunError(
             f"a pre-training can't be called {name!r}: use letters, digits, _ and -, and no name that "
-            "begins with 'scratch', which --init takes for random weights"
+            "begins with 'scratch', in letters of any case, which --init takes for random weights"
         )
     if name in METHODS and name != method:
         raise RunError(

@@ -1,5 +1,6 @@
 """Names that become parts of paths, tables and pages: data, whoever wrote them."""
 
+import re
 import unicodedata
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,8 @@ _LONGEST_PATH = 4000
 """In bytes; Linux takes 4095."""
 
 _LONGEST_SHOWN = 80
+
+_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 
 NAME_RULE = (
     "a {what} must be a plain name: no / or \\, no control characters, no leading dot, at most 200 bytes; "
@@ -55,6 +58,11 @@ def shown(name: str) -> str:
     """A stranger's word as it can stand in a message: control characters escaped, no longer than a line."""
     short = name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}..."
     return short if short.isprintable() else repr(short)[1:-1]
+
+
+def is_pretraining_name(name: str) -> bool:
+    """Whether a pre-training can be called so: a word, and none that means random weights to ``--init``."""
+    return bool(_WORD.fullmatch(name)) and not name.lower().startswith("scratch")
 
 
 def init_name(init: str) -> str:

@@ -240,7 +240,7 @@ def test_missing_cache_asks_for_preprocessing(tmp_path: Path, shared_cache: Cach
         pretrain(Workspace(tmp_path), shared_cache[1], "plan")
 
 
-@pytest.mark.parametrize("name", ["scratch", "scratch-2", "a/b", "..", "", "with space", "x.pt"])
+@pytest.mark.parametrize("name", ["scratch", "scratch-2", "Scratch-2", "a/b", "..", "", "with space", "x.pt"])
 def test_name_that_init_could_not_take_is_refused(shared_cache: Cached, name: str) -> None:
     with pytest.raises(RunError, match="a pre-training can't be called"):
         pretrain(*shared_cache, "plan", name=name)
