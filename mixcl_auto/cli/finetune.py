@@ -12,6 +12,7 @@ from mixcl_auto.cli.options import (
     new_init_option,
     pass_settings,
     plan_option,
+    seed_option,
     set_option,
     tensorboard_option,
 )
@@ -23,6 +24,7 @@ from mixcl_auto.cli.options import (
 @fold_option(multiple=False)
 @fraction_option
 @new_init_option
+@seed_option
 @set_option
 @device_option
 @tensorboard_option
@@ -35,14 +37,14 @@ def finetune(
     fold: int,
     fraction: float,
     init: str,
+    seed: int | None,
     edits: tuple[str, ...],
     device: str | None,
     tensorboard: bool,
 ) -> None:
     """Fine-tune on a fraction of one fold's training cases; predict and score its held-out cases.
 
-    A stopped run goes on by the same command; a finished one is left as it is. The seed is the plan's
-    finetune.seed.
+    A stopped run goes on by the same command; a finished one is left as it is.
     """
     from mixcl_auto.cli.progress_bar import open_progress
     from mixcl_auto.cli.tables import counted, print_table
@@ -55,7 +57,7 @@ def finetune(
         fold=fold,
         fraction=fraction,
         init=init,
-        edits=edits,
+        edits=(*edits, *([] if seed is None else [f"finetune.seed={seed}"])),
         device=device,
         tensorboard=tensorboard,
         progress=open_progress(),

@@ -140,7 +140,8 @@ def score_folder(
     if missing := [case for case in wanted if case not in found]:
         raise RunError(
             f"{predictions}: {len(missing)} of {len(wanted)} references have no prediction: "
-            f"{', '.join(missing)}; predict them, or move their references out of {references}"
+            f"{', '.join(missing)}; predict them too, or put copies or links of the references that you have "
+            "predictions for into a folder of their own, and name that one"
         )
     if extra := sorted(found.keys() - wanted.keys()):
         logger.warning("%s: no reference for %s; not scored", predictions, ", ".join(extra))

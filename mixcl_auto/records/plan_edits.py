@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -30,7 +31,7 @@ def edit_plan(plan: Plan, edits: Iterable[str]) -> Plan:
                 f"  {edit}: write SECTION.KEY=VALUE with a section of {', '.join(EDITABLE_SECTIONS)}"
             )
         elif key not in document[section]:
-            mistakes.append(f"  {edit}: {section} has no {key!r}; it has {', '.join(document[section])}")
+            mistakes.append(f"  {edit}: {section} has no {key!r}; {_alternatives(key, document[section])}")
         else:
             document[section][key] = _parse_value(text.strip())
             _keep_one_length(document[section], key)
@@ -40,6 +41,12 @@ def edit_plan(plan: Plan, edits: Iterable[str]) -> Plan:
         return Plan.model_validate_json(json.dumps(document))
     except ValidationError as problem:
         raise PlanError(describe_mistakes(problem, "the edited plan")) from None
+
+
+def _alternatives(key: str, fields: Iterable[str]) -> str:
+    """The fields that a misspelt one may have been meant for; all of them if none is like it."""
+    close = get_close_matches(key, fields)
+    return f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(fields)}"
 
 
 def _parse_value(text: str) -> Any:

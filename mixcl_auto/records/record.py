@@ -5,10 +5,13 @@ import json
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from mixcl_auto.errors import DataError, MixCLError
 from mixcl_auto.records.names import shown
 
+_LARGEST_SHOWN = 10**15
+"""Whole numbers of thousands of digits can't be written."""
 _MOST_MISTAKES = 50
 """Listed of one document; people write fewer."""
 
@@ -52,13 +55,22 @@ def describe_mistakes(problem: ValidationError, source: str) -> str:
     if mistakes[0]["type"] == "json_invalid":
         return f"{source}: not JSON ({mistakes[0]['ctx']['error']}); correct it there, or restore the file"
     lines = [
-        f"  {'.'.join(shown(str(part)) for part in mistake['loc']) or '(document)'}: "
-        + mistake["msg"].removeprefix("Value error, ")
+        f"  {'.'.join(shown(str(part)) for part in mistake['loc']) or '(document)'}: {_said(mistake)}"
         for mistake in mistakes[:_MOST_MISTAKES]
     ]
     if len(mistakes) > _MOST_MISTAKES:
         lines.append(f"  and {len(mistakes) - _MOST_MISTAKES} more")
     return "\n".join([f"{source}: {len(mistakes)} mistake(s); correct these fields:", *lines])
+
+
+def _said(mistake: ErrorDetails) -> str:
+    """A mistake in plain words, with the value where the words leave it out."""
+    if mistake["type"] == "extra_forbidden":
+        return "there is no such field; correct its name, or take it out"
+    said = mistake["msg"].removeprefix("Value error, ")
+    value = mistake["input"]
+    is_simple = isinstance(value, str | float) or (isinstance(value, int) and abs(value) < _LARGEST_SHOWN)
+    return f"{said}, got {shown(repr(value))}" if is_simple and mistake["type"] != "value_error" else said
 
 
 def content_hash(record: BaseModel) -> str:

@@ -121,13 +121,12 @@ def _ablation_arms(grid: Grid) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _ablation_cells(grid: Grid) -> list[tuple[str, float]]:
-    """Where an ablation was fine-tuned; else where anything was; else everywhere."""
-    ablated = {key for key in grid.keys if grid.without.get(key.init)}
-    for keys in (ablated, set(grid.keys)):
-        places = {(key.dataset, key.fraction) for key in keys}
-        if cells := [cell for cell in table_cells(grid) if cell in places]:
-            return cells
-    return list(table_cells(grid))
+    """Where an ablation was fine-tuned; before that where the plan wants them."""
+    ablated = {(key.dataset, key.fraction) for key in grid.keys if grid.without.get(key.init)}
+    if cells := [cell for cell in table_cells(grid) if cell in ablated]:
+        return cells
+    planned = grid.plan.experiment.ablation_fractions_of
+    return [(target, fraction) for target in grid.targets for fraction in planned(target)]
 
 
 def _arms_note(grid: Grid) -> str:

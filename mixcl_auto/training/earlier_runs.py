@@ -83,7 +83,8 @@ def refuse_other_finetuning(folder: Path, before: FinetuneRun, now: Plan) -> Non
     _refuse(
         folder,
         finetuning_differences(before, now),
-        "save this plan under another file name, which names its results, or remove that folder",
+        "leave out what --set changed, or make another plan with it, which has results of its own "
+        "(plan_and_preprocess --name NEW --set ...), or remove that folder",
     )
 
 

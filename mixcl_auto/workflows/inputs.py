@@ -78,10 +78,12 @@ def choose_target(plan: Plan, name: str | None) -> DatasetPlan:
     """The target dataset of that name, or the only one.
 
     Raises:
-        PlanError: if there is none, if it is not a target, or if no name is given and there are several.
+        PlanError: if there is none, if it is not a target, or if no name is given and the plan has several.
     """
     names = ", ".join(dataset.name for dataset in plan.targets) or "none"
     if name is not None:
+        if name not in {dataset.name for dataset in plan.datasets}:
+            raise PlanError(f"the plan has no dataset {name!r}; its targets: {names}")
         dataset = plan.dataset(name)
         if not dataset.is_target:
             raise PlanError(f"{name} has the role {dataset.role}, not target; the plan's targets: {names}")
@@ -111,6 +113,8 @@ def find_run(
     known = [str(run.path.relative_to(root)) for run in workspace.finetune_runs(project.plan_name)]
     listed = "\n".join(["there are:", *(f"  {path}" for path in known)]) if known else "there is none yet"
     wanted = f"{target.name}, {name}, {fraction_name(fraction)}, fold {fold}, seed {used_seed}"
+    command = f"mixcl_auto finetune -d {target.name} --fold {fold} --fraction {fraction:g} --init {init}"
+    command += "" if seed is None else f" --seed {seed}"
     raise RunError(
-        f"no fine-tuning of {wanted} under {root}; {listed}\nrun `mixcl_auto finetune` for it first"
+        f"no fine-tuning of {wanted} under {root}; {listed}\nname one of these, or run `{command}` first"
     )

@@ -1,14 +1,15 @@
 """Pre-training under a plan."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from mixcl_auto.errors import RunError
 from mixcl_auto.io.workspace import PretrainFolder
 from mixcl_auto.pretraining.pretrain import find_folder
 from mixcl_auto.pretraining.pretrain import pretrain as train
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.plan_edits import leave_out, use_method
-from mixcl_auto.records.plan_fields import Method, Term
+from mixcl_auto.records.plan_fields import MIXCL, Method, Term
 from mixcl_auto.training.event_file import check_tensorboard, recording_events
 from mixcl_auto.workflows.data_parallel import group_lock, training_ranks
 from mixcl_auto.workflows.inputs import Folder, open_project, refuse_idle_edits
@@ -55,7 +56,9 @@ def pretrain(
         check_tensorboard()
     refuse_idle_edits(edits, "pretrain", ("preprocess", "network", "pretrain"))
     project = open_project(workspace, plan, edits)
+    without = list(without)
     used = leave_out(use_method(project.plan, method), without)
+    _refuse_name_of_the_whole(name, without)
     folder = find_folder(project.workspace, used, project.plan_name, name)
     with (
         group_lock(folder, patience_s),
@@ -73,4 +76,13 @@ def pretrain(
             progress=listener,
             stop_after=stop_after,
             ranks=ranks,
+        )
+
+
+def _refuse_name_of_the_whole(name: str | None, without: Sequence[Term]) -> None:
+    """Refuse an ablation under the name that fine-tunings take for the plan's own objective."""
+    if without and name in (None, MIXCL):
+        raise RunError(
+            f"a pre-training without {' and '.join(without)} needs a --name of its own, such as "
+            f"no_{without[0]}: {MIXCL} is what finetune takes for the plan's whole objective"
         )

@@ -98,7 +98,7 @@ def test_predict_and_evaluate_name_what_they_wrote(
 def test_an_edit_that_does_not_exist_is_refused_with_those_that_do(planned_workspace: Workspace) -> None:
     result = run(planned_workspace, "pretrain", "--set", "pretrain.learning_rat=1")
     assert result.exit_code == 1
-    assert "pretrain has no 'learning_rat'; it has" in result.stderr
+    assert "pretrain has no 'learning_rat'; did you mean learning_rate?" in result.stderr
 
 
 def test_doctor_prints_a_table_and_exits_with_0(tmp_path: Path) -> None:

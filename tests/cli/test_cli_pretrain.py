@@ -34,6 +34,7 @@ def test_run_is_called_mixcl_without_a_name_and_a_method(fresh_planned_workspace
         (("--method", "contrastive"), "'contrastive' is not one of 'mixcl', 'supervised'"),
         (("--name", "supervised"), "use --method supervised, or another --name"),
         (("--without", "label", "--without", "identity", "--without", "reconstruction"), "at least one"),
+        (("--without", "label"), "needs a --name of its own, such as no_label"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(

@@ -141,7 +141,7 @@ def test_table_2_has_the_papers_dice_where_the_same_terms_were_on(make_lab):
 
 
 def test_where_nothing_published_applies_the_note_says_so(make_lab):
-    lab = make_lab(fractions=(0.1,))
+    lab = make_lab(fractions=(0.1,), ablation_fractions=(0.1,))
     other, spleen = grid_of(lab, OTHER), grid_of(lab, SPLEEN)
     for build in (table_1, table_2):
         table = build(other, with_paper=True)

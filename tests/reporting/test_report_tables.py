@@ -220,12 +220,14 @@ def test_the_share_of_an_ablation_is_a_row_of_table_2_alone(make_lab):
     assert {row[1] for row in table_2(collect(lab)).rows} == {"30%"}
 
 
-def test_table_2_without_ablations_says_so_and_keeps_the_papers_rows(unfinished_lab):
-    table = table_2(collect(unfinished_lab))
-    assert table.rows[:3] == (
-        ("Target_1", "5%", "", "", "", "scratch", "0.6000 (3/3)"),
+def test_table_2_without_ablations_says_so_and_has_the_papers_rows_where_the_plan_wants_them(make_lab):
+    lab = make_lab(ablation_fractions=(0.05,))
+    lab.finetune("scratch", 0.05, 0, 0.6)
+    table = table_2(collect(lab))
+    assert table.rows == (
+        ("Target_1", "5%", "", "", "", "scratch", "0.6000 (1/3)"),
         ("Target_1", "5%", "✓", "✓", "", "", "missing"),
-        ("Target_1", "5%", "✓", "✓", "✓", "mixcl", "0.5200 (2/3)"),
+        ("Target_1", "5%", "✓", "✓", "✓", "mixcl", "missing"),
     )
     assert table.note.startswith("No ablation was run")
 

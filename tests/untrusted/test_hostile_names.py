@@ -110,7 +110,7 @@ def test_an_unknown_key_can_not_steer_the_terminal_nor_fill_it():
     document = json.loads(PLAN.to_json()) | {"\x1b]0;owned\x07": 1, "k" * 10_000: 2}
     with pytest.raises(PlanError) as caught:
         Plan.from_json(json.dumps(document), source="x", error=PlanError)
-    assert r"\x1b]0;owned\x07: Extra inputs" in str(caught.value)
+    assert r"\x1b]0;owned\x07: there is no such field" in str(caught.value)
     assert len(str(caught.value)) < 1000
 
 
@@ -145,7 +145,7 @@ def test_a_strangers_word_is_shown_in_one_line(name, text):
         ('{"pretrain": {"temperature": 1e999}}', "finite"),
         ('{"description": "\\ud800"}', "not JSON"),
         ("", "not JSON"),
-        ('{"__class__": "os.system", "version": 1}', "__class__: Extra inputs are not permitted"),
+        ('{"__class__": "os.system", "version": 1}', "__class__: there is no such field"),
         ('{"network": {"backbone": "os.system"}}', r"network\.backbone: Input should be 'unetr'"),
     ],
     ids=["depth", "digits", "size", "nan", "infinity", "surrogate", "empty", "class", "backbone"],

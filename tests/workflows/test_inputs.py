@@ -42,8 +42,8 @@ def test_no_target_is_said() -> None:
         choose_target(plan_with(A="pretrain"), None)
 
 
-def test_an_unknown_dataset_is_refused_with_those_there_are() -> None:
-    with pytest.raises(PlanError, match="no dataset 'C'; it has: A, B"):
+def test_an_unknown_dataset_is_refused_with_the_targets_there_are() -> None:
+    with pytest.raises(PlanError, match="no dataset 'C'; its targets: B"):
         choose_target(plan_with(A="pretrain", B="target"), "C")
 
 

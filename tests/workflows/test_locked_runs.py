@@ -34,7 +34,7 @@ def test_what_was_mistyped_leaves_no_folder(fresh_planned_workspace: Workspace) 
     results: Path = fresh_planned_workspace.results
     with pytest.raises(RunError, match="has no pre-training 'mixl'"):
         mixcl_auto.finetune(fresh_planned_workspace, init="mixl", device="cpu")
-    with pytest.raises(RunError, match="has no pre-training 'foo.bar'") as refused:
+    with pytest.raises(RunError, match=r"has no pre-training 'foo\.bar'") as refused:
         mixcl_auto.finetune(fresh_planned_workspace, init="foo.bar", device="cpu")
     assert "--name" not in str(refused.value)  # no pre-training can be called so
     with pytest.raises(RunError, match="can't be called"):
