@@ -107,6 +107,22 @@ def test_doctor_prints_a_table_and_exits_with_0(tmp_path: Path) -> None:
     assert re.search(r"ok\s+training step\s+cpu", result.stdout)
 
 
+@pytest.mark.parametrize(("options", "edits"), [((), ()), (("--seed", "3"), ("finetune.seed=3",))])
+def test_finetune_takes_a_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], edits: tuple[str, ...]
+) -> None:
+    class AskedForError(Exception):
+        pass
+
+    def stand_in(_: object, *, edits: tuple[str, ...], **__: object) -> None:
+        raise AskedForError(edits)
+
+    monkeypatch.setattr("mixcl_auto.workflows.finetune.finetune", stand_in)
+    result = CliRunner().invoke(cli, ["--debug", "-w", str(tmp_path), "finetune", *options])
+    assert isinstance(result.exception, AskedForError), result.output
+    assert result.exception.args == (edits,)
+
+
 @pytest.mark.parametrize(("options", "folder"), [((), "demo_workspace"), (("--folder", "trial"), "trial")])
 def test_demo_makes_its_workspace_in_the_one_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], folder: str
