@@ -108,7 +108,7 @@ def test_a_case_with_one_of_its_files_is_kept_for_validation(tmp_path):
         ({"role": "train"}, "role: Input should be 'pretrain', 'target' or 'both'"),
         ({"file_ending": "/../x"}, "file_ending"),
         ({"cases": [{"id": "a"}]}, r"cases\.0\.image: Field required"),
-        ({"cases": [{"id": "a", "image": "i", "mask": "m"}]}, r"cases\.0\.mask: Extra inputs"),
+        ({"cases": [{"id": "a", "image": "i", "mask": "m"}]}, r"cases\.0\.mask: there is no such field"),
         ({"cases": [{"id": "../a", "image": "i"}]}, r"case ids '\.\./a': a case id must be a plain name"),
         ({"cases": [{"id": "a\nb", "image": "i"}]}, "no control characters"),
         ({"cases": [{"id": "", "image": "i"}]}, "plain name"),
