@@ -117,10 +117,10 @@ def test_the_trace_tells_logs_and_weights_apart(tmp_path: Path) -> None:
     assert trace(finished).weights not in (first.weights, other.weights)
 
 
-PHANTOM_BOUNDS = Bounds(label_over_chance=0.7, reconstruction=0.1, probe_gain=-1.0)
+PHANTOM_BOUNDS = Bounds(label_over_chance=0.6, reconstruction=0.1, probe_gain=-1.0)
 """Grey values alone tell the phantoms' organs apart: without the label term the loss falls too, but stays
-above 0.75 of chance (0.90 to 1.16 with seeds 0 to 3). With it 0.42 was measured with the seed below, 0.42 to
-1.03 with seeds 0 to 3: 60 steps are few. The probe of one held-out phantom is too noisy to judge."""
+above 0.75 of chance. With seeds 0 to 3 it ended at 0.31 to 0.41, and at 0.79 to 0.86 without the term; after
+60 steps the seeds were still at 0.42 to 1.03. The probe of one held-out phantom is too noisy to judge."""
 
 
 @pytest.fixture(scope="module")
@@ -133,11 +133,11 @@ def study(phantom_raw_data: Path, tiny_edits: tuple[str, ...]) -> Study:
         spacing=(12.0, 12.0, 13.0),
         edits=(
             *tiny_edits,
-            "pretrain.iterations=60",
+            "pretrain.iterations=150",
             "pretrain.warmup_iterations=5",
             "pretrain.learning_rate=0.004",
             "pretrain.gradient_every=10",
-            "pretrain.seed=0",
+            "pretrain.seed=1",
         ),
         bounds=PHANTOM_BOUNDS,
         repeat_steps=4,

@@ -136,7 +136,7 @@ def _draw(
     )
     drawn = class_column(classes, labels.device).where(validity, -1).flatten()
     places = indices.flatten()
-    if not places.is_cuda:
+    if places.device.type == "cpu":
         places, drawn = places[drawn >= 0], drawn[drawn >= 0]
     sampled = features.flatten(1).index_select(1, places).T
     if head is not None:

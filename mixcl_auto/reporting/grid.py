@@ -16,7 +16,7 @@ from mixcl_auto.metrics.averaging import mean_over_organs_then_cases
 from mixcl_auto.records.experiment import RunKey as RunKey
 from mixcl_auto.records.experiment import Unit, planned_runs, planned_units
 from mixcl_auto.records.failure import first_line
-from mixcl_auto.records.plan import Plan
+from mixcl_auto.records.plan import Plan, PretrainPlan
 from mixcl_auto.records.plan_fields import SCRATCH as SCRATCH
 from mixcl_auto.records.run import FinetuneRun, PretrainRun
 from mixcl_auto.records.score import OrganScore
@@ -121,9 +121,14 @@ class Grid:
         return tuple(init for init in every if not self.without.get(init))
 
     @cached_property
+    def recipes(self) -> dict[str, PretrainPlan]:
+        """The section of its own plan that each recorded pre-training used."""
+        return {started.run.name: started.run.plan.pretrain for started in self.pretrainings}
+
+    @cached_property
     def without(self) -> dict[str, tuple[str, ...]]:
         """For each initialisation the terms of Eq. 2 that its pre-training left out."""
-        terms = {started.run.name: tuple(started.run.plan.pretrain.without) for started in self.pretrainings}
+        terms = {name: tuple(recipe.without) for name, recipe in self.recipes.items()}
         return {**terms, **{scored.key.init: scored.run.without for scored in self.finished}}
 
     @cached_property

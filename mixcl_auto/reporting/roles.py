@@ -42,7 +42,7 @@ def role_of(grid: Grid, init: str) -> Role:
     if init.startswith(SCRATCH):
         return "random"
     methods: dict[str, Role] = {SUPERVISED: "supervised", MIXCL: "mixcl"}
-    methods |= {started.run.name: started.run.plan.pretrain.method for started in grid.pretrainings}
+    methods |= {name: recipe.method for name, recipe in grid.recipes.items()}
     methods |= {scored.key.init: scored.run.method for scored in grid.finished}
     return methods.get(init, "mixcl" if init_name(init) == init else "unknown")
 
@@ -52,9 +52,8 @@ def fresh_level_0(grid: Grid, init: str) -> bool:
 
     As the pre-training's record says; `scratch-slow` follows the plan, as a pre-training without record does.
     """
-    used = {started.run.name: started.run.plan.pretrain for started in grid.pretrainings}
-    if init in used:
-        return not used[init].hands_on_level_0
+    if init in grid.recipes:
+        return not grid.recipes[init].hands_on_level_0
     return role_of(grid, init) in ("slow", "mixcl") and not grid.plan.pretrain.hand_on_level_0
 
 
@@ -98,8 +97,7 @@ def ablation_pairs(grid: Grid) -> Iterable[tuple[str, str]]:
 
 def _recipe(grid: Grid, init: str) -> dict[str, object]:
     """A pre-training's fields that change its result, as recorded or planned, but for the terms left out."""
-    used = {started.run.name: started.run.plan.pretrain for started in grid.pretrainings}
-    section = used.get(init, grid.plan.pretrain)
+    section = grid.recipes.get(init, grid.plan.pretrain)
     return section.model_dump(exclude={"without", *WITHOUT_EFFECT})
 
 
