@@ -18,15 +18,14 @@ from mixcl_auto.networks.backbone import Backbone
 from mixcl_auto.networks.bias import set_output_bias
 from mixcl_auto.networks.initialise import initialise
 from mixcl_auto.networks.transfer import load_encoder
-from mixcl_auto.records.names import is_pretraining_name
+from mixcl_auto.records.names import is_pretraining_name, random_draw
 from mixcl_auto.records.plan import Plan
-from mixcl_auto.records.plan_fields import MIXCL, SCRATCH, SCRATCH_SLOW, SUPERVISED
+from mixcl_auto.records.plan_fields import MIXCL, SCRATCH, SUPERVISED
 from mixcl_auto.records.run import LoadedWeights
 from mixcl_auto.training.networks import build_network
 
 logger = logging.getLogger(__name__)
 
-_SCRATCH = re.compile(r"scratch(?:-([2-9]|[1-9]\d+))?")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _OR_SCRATCH = (
     "start from random weights with `--init scratch` (or scratch-2, scratch-3, ... for another draw)"
@@ -64,10 +63,8 @@ def find_init(workspace: Workspace, plan_name: str, init: str) -> Init:
         RunError: if there is no such pre-training, or it is not finished; the message says which there are.
         WeightsError: if what a weights file says of itself can't be understood.
     """
-    if init == SCRATCH_SLOW:
-        return Init(init)
-    if match := _SCRATCH.fullmatch(init):
-        return Init(init, redraw=int(match[1]) - 1 if match[1] else 0)
+    if (redraw := random_draw(init)) is not None:
+        return Init(init, redraw=redraw)
     if init.endswith(WEIGHTS_SUFFIXES):
         return _find_file(workspace, plan_name, Path(init))
     if Path(init).name != init or Path(init).is_file():

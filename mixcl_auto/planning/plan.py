@@ -10,6 +10,7 @@ from mixcl_auto.io.plans import keep_other_plan, write_fingerprint, write_plan, 
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.planning import rules
 from mixcl_auto.planning.draft import Draft, LeftOut
+from mixcl_auto.planning.experiment_warnings import experiment_warnings
 from mixcl_auto.planning.fingerprint import summarise
 from mixcl_auto.planning.intensity import (
     check_cache_range,
@@ -253,7 +254,7 @@ def _warnings(
         target = plan.dataset(split.dataset)
         fractions = plan.experiment.fractions_of(target.name)
         found += split_warnings(target, by_name[split.dataset], split, fractions)
-    return (*found, *machine_warnings(plan, machine))
+    return (*found, *experiment_warnings(plan, splits), *machine_warnings(plan, machine))
 
 
 def _fingerprint(

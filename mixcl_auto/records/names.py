@@ -19,6 +19,7 @@ _LONGEST_PATH = 4000
 _LONGEST_SHOWN = 80
 
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+_RANDOM_WEIGHTS = re.compile(r"scratch(?:-slow|-(?P<draw>[2-9]|[1-9]\d+))?")
 
 NAME_RULE = (
     "a {what} must be a plain name: no / or \\, no control characters, no leading dot, at most 200 bytes; "
@@ -65,6 +66,12 @@ def is_pretraining_name(name: str) -> bool:
     return bool(_WORD.fullmatch(name)) and not name.lower().startswith("scratch")
 
 
+def random_draw(init: str) -> int | None:
+    """Which draw of random weights ``init`` means, from 0: ``scratch-2`` is 1; absent where it means none."""
+    match = _RANDOM_WEIGHTS.fullmatch(init)
+    return None if match is None else int(match["draw"] or 1) - 1
+
+
 def init_name(init: str) -> str:
     """How initial weights are called in results: as given, or the stem of a weights file."""
     return Path(init).stem if init.endswith(WEIGHTS_SUFFIXES) else init
@@ -94,6 +101,11 @@ def _init(init: str) -> str:
         raise ValueError(
             f"{shown(init)} names no initial weights: give the name of a pre-training, which has no / and no "
             f"leading dot, or a file that ends in {', '.join(WEIGHTS_SUFFIXES)}"
+        )
+    if init.lower().startswith("scratch") and init == init_name(init) and random_draw(init) is None:
+        raise ValueError(
+            f"{shown(init)} names no initial weights: random ones are scratch, scratch-2, scratch-3, ... and "
+            "scratch-slow"
         )
     return init
 

@@ -19,7 +19,14 @@ from mixcl_auto.progress import Progress
 from mixcl_auto.records.score import OrganScore
 from mixcl_auto.training.event_file import check_tensorboard, recording_events
 from mixcl_auto.workflows.data_parallel import group_lock, training_ranks
-from mixcl_auto.workflows.inputs import Folder, Project, choose_target, open_project, refuse_idle_edits
+from mixcl_auto.workflows.inputs import (
+    Folder,
+    Project,
+    choose_target,
+    open_project,
+    refuse_idle_edits,
+    warn_of_long_warmup,
+)
 from mixcl_auto.workflows.scores_on_the_way import refuse_in_parallel, train_and_score_on_the_way
 
 
@@ -94,6 +101,7 @@ def finetune(
     target = choose_target(project.plan, dataset).name
     folder, training_cases = _find_folder(project, target, fold, fraction, str(init))
     refuse_in_parallel(project.plan.finetune, read_launch().count)
+    warn_of_long_warmup("finetune", project.plan.finetune, training_cases)
     with_flips(project.plan, target, None)  # what prediction would refuse is refused before training
     with group_lock(folder, patience_s):
         with (

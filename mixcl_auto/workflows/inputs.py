@@ -10,7 +10,8 @@ from mixcl_auto.errors import PlanError, RunError
 from mixcl_auto.io.plans import find_plan, read_plan
 from mixcl_auto.io.raw_links import link_datasets
 from mixcl_auto.io.workspace import FinetuneFolder, Workspace, fraction_name, init_name
-from mixcl_auto.records.plan import DatasetPlan, Plan
+from mixcl_auto.planning.experiment_warnings import warmup_warning
+from mixcl_auto.records.plan import DatasetPlan, Plan, TrainerPlan
 from mixcl_auto.records.plan_edits import EDITABLE_SECTIONS, edit_plan
 
 logger = logging.getLogger(__name__)
@@ -72,6 +73,12 @@ def refuse_idle_edits(edits: Iterable[str], command: str, sections: Sequence[str
             f"--set {', '.join(idle)}: `{command}` does not use that section, only {', '.join(sections)}; "
             "leave it out, or give it to the command that does"
         )
+
+
+def warn_of_long_warmup(section: str, trainer: TrainerPlan, cases: int) -> None:
+    """Say so if the rate would rise for most of a training of ``cases``: ``--set`` may have shortened it."""
+    if warning := warmup_warning(section, trainer, trainer.total_iterations(cases)):
+        logger.warning("%s", warning)
 
 
 def choose_target(plan: Plan, name: str | None) -> DatasetPlan:

@@ -12,7 +12,7 @@ from mixcl_auto.records.plan_edits import leave_out, use_method
 from mixcl_auto.records.plan_fields import MIXCL, Method, Term
 from mixcl_auto.training.event_file import check_tensorboard, recording_events
 from mixcl_auto.workflows.data_parallel import group_lock, training_ranks
-from mixcl_auto.workflows.inputs import Folder, open_project, refuse_idle_edits
+from mixcl_auto.workflows.inputs import Folder, open_project, refuse_idle_edits, warn_of_long_warmup
 
 
 def pretrain(
@@ -60,6 +60,7 @@ def pretrain(
     used = leave_out(use_method(project.plan, method), without)
     _refuse_name_of_the_whole(name, without)
     folder = find_folder(project.workspace, used, project.plan_name, name)
+    warn_of_long_warmup("pretrain", used.pretrain, sum(len(dataset.cases) for dataset in used.pool))
     with (
         group_lock(folder, patience_s),
         training_ranks(device) as (ranks, chosen),
