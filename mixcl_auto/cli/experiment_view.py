@@ -25,6 +25,7 @@ _WORDS: dict[State, str] = {
     "elsewhere": "running elsewhere",
     "failed": "failed",
     "blocked": "blocked",
+    "refused": "of another plan or encoder",
     "stopped": "stopped half-way",
     "waiting": "waiting",
 }
@@ -129,6 +130,8 @@ def print_overview(overview: Overview) -> None:
     console.print(draw(overview))
     for entry in overview.of("failed"):
         console.print(Text(first_line(entry.note)), soft_wrap=True)
+    if refused := overview.of("refused"):
+        console.print(Text(f"`experiment` stops at {refused[0].note}"), soft_wrap=True)
 
 
 def draw(overview: Overview, most_rows: int | None = None) -> Group:
@@ -165,14 +168,14 @@ def _arm_state(entries: Sequence[Entry]) -> str:
     """What happens in an arm: problems first, then its running units one by one; the others are counted."""
     if all(entry.state == "done" for entry in entries):
         return "done"
-    counted_states: tuple[State, ...] = ("failed", "blocked", "stopped", "waiting")
+    counted_states: tuple[State, ...] = ("failed", "blocked", "refused", "stopped", "waiting")
     counts = {state: sum(entry.state == state for entry in entries) for state in counted_states}
     words = {
         state: _WORDS[state] if len(entries) == 1 else f"{number} {_WORDS[state]}"
         for state, number in counts.items()
         if number
     }
-    problems = [words.pop(state) for state in ("failed", "blocked") if state in words]
+    problems = [words.pop(state) for state in ("failed", "blocked", "refused") if state in words]
     at_work = [_running(entry) for entry in entries if entry.state in IN_WORK]
     return ", ".join([*problems, *at_work, *words.values()])
 

@@ -13,7 +13,12 @@ from mixcl_auto.errors import RunError, RunStoppedError
 from mixcl_auto.records.experiment import TableChoice
 from mixcl_auto.training.event_file import check_tensorboard
 from mixcl_auto.training.interruption import Interruption
-from mixcl_auto.workflows.experiment_checks import check_before_start, check_device, check_gpus
+from mixcl_auto.workflows.experiment_checks import (
+    check_before_start,
+    check_device,
+    check_gpus,
+    mark_refused,
+)
 from mixcl_auto.workflows.experiment_scheduler import Scheduler, Watcher
 from mixcl_auto.workflows.experiment_status import TO_DO, Overview, read_overview
 from mixcl_auto.workflows.experiment_units import GridUnit, open_experiment
@@ -111,7 +116,8 @@ def experiment_status(
     Raises:
         PlanError: if there is no such plan.
     """
-    return read_overview(open_experiment(workspace, plan, table).units())
+    asked = open_experiment(workspace, plan, table)
+    return mark_refused(asked, read_overview(asked.units()))
 
 
 def experiment_commands(

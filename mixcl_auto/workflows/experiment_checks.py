@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 from mixcl_auto.errors import MixCLError, PlanError, RunError
 from mixcl_auto.io.files import check_writable
@@ -17,6 +18,7 @@ from mixcl_auto.training.earlier_runs import (
     refuse_other_pretraining,
     with_seed_of,
 )
+from mixcl_auto.workflows.experiment_status import Overview
 from mixcl_auto.workflows.experiment_units import (
     Experiment,
     GridUnit,
@@ -44,6 +46,18 @@ def check_before_start(experiment: Experiment) -> None:
     _check_inits(experiment.project, units)
     _check_earlier_runs(experiment.project, units)
     _check_cache(experiment.project, units)
+
+
+def mark_refused(experiment: Experiment, overview: Overview) -> Overview:
+    """What ``check_before_start`` would refuse of that which is done, such as runs of ``finetune --set``."""
+    project = experiment.project
+    entries = tuple(
+        replace(entry, state="refused", note=reason)
+        if entry.state == "done" and (reason := _refusal(project, entry.unit))
+        else entry
+        for entry in overview.entries
+    )
+    return replace(overview, entries=entries)
 
 
 def check_gpus(plan: Plan, gpus_per_run: float | None) -> None:
@@ -113,12 +127,27 @@ def _check_earlier_runs(project: Project, units: Iterable[GridUnit]) -> None:
     for unit in units:
         if not unit.is_done:
             continue
-        if isinstance(unit.folder, PretrainFolder):
-            _compare_pretraining(project.plan, unit.folder)
-        else:
-            _compare_finetuning(project.plan, unit.folder)
+        _compare_plan(project.plan, unit)
+        if isinstance(unit.folder, FinetuneFolder):
             finetunings.append(unit.folder)
     _compare_encoders(project, finetunings)
+
+
+def _refusal(project: Project, unit: GridUnit) -> str:
+    """Why ``_check_earlier_runs`` refuses a unit that is done; empty if it does not."""
+    try:
+        _compare_plan(project.plan, unit)
+        _compare_encoders(project, [unit.folder] if isinstance(unit.folder, FinetuneFolder) else [])
+    except RunError as problem:
+        return str(problem)
+    return ""
+
+
+def _compare_plan(plan: Plan, unit: GridUnit) -> None:
+    if isinstance(unit.folder, PretrainFolder):
+        _compare_pretraining(plan, unit.folder)
+    else:
+        _compare_finetuning(plan, unit.folder)
 
 
 def _compare_pretraining(plan: Plan, folder: PretrainFolder) -> None:

@@ -13,9 +13,9 @@ from mixcl_auto.io.runs import read_failure
 from mixcl_auto.io.workspace import RunFolder
 from mixcl_auto.workflows.experiment_units import GridUnit
 
-State = Literal["waiting", "running", "elsewhere", "stopped", "done", "failed", "blocked"]
+State = Literal["waiting", "running", "elsewhere", "stopped", "done", "failed", "blocked", "refused"]
 """``elsewhere``: a process that is not ours works on it; ``stopped``: half-way, and nobody works on it;
-``blocked``: its pre-training failed."""
+``blocked``: its pre-training failed; ``refused``: done, but under another plan or from another encoder."""
 
 IN_WORK: tuple[State, ...] = ("running", "elsewhere")
 TO_DO: tuple[State, ...] = ("waiting", "stopped")
@@ -33,7 +33,7 @@ class Entry:
         step: training steps done.
         seconds_per_step: the median of those measured.
         host: which machine works on it, where that is known.
-        note: why it failed.
+        note: why it failed or is refused.
         seconds: how long it took, where that is known.
     """
 

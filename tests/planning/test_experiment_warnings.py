@@ -52,7 +52,9 @@ def test_an_ablation_is_made_by_the_experiment(warned):
 
 @pytest.mark.parametrize("init", ["scratch2", "scratch-1", "Scratch", "scratch-fast"])
 def test_misspelt_random_weights_are_refused(warned, init):
-    with pytest.raises(PlanError, match=rf"{init} names no initial weights: random ones are scratch, scratch-2"):
+    with pytest.raises(
+        PlanError, match=rf"{init} names no initial weights: random ones are scratch, scratch-2"
+    ):
         warned(f'experiment.inits=["scratch","{init}"]')
 
 

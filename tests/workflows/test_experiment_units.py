@@ -7,6 +7,7 @@ import pytest
 from grid_of_units import FakeEngine, finetuning, finish, pretraining
 
 import mixcl_auto
+from mixcl_auto.cli.experiment_view import print_overview
 from mixcl_auto.engines.command import PARENT, PYTHON
 from mixcl_auto.engines.engine import Resources
 from mixcl_auto.engines.slots import Slots
@@ -87,11 +88,11 @@ def test_a_sound_experiment_passes(edit) -> None:
 
 
 def test_every_init_that_is_not_there_is_named_before_anything_starts(edit) -> None:
-    experiment = edit('experiment.inits=["scratch_2","by_hand","nowhere.pt"]')
+    experiment = edit('experiment.inits=["supervized","by_hand","nowhere.pt"]')
     with pytest.raises(RunError) as caught:
         check_before_start(experiment)
     message = str(caught.value)
-    assert "'scratch_2'" in message
+    assert "no pre-training 'supervized'" in message
     assert "no pre-training 'by_hand'" in message
     assert "nowhere.pt: no such weights file" in message
 
@@ -134,6 +135,26 @@ def test_done_runs_of_another_plan_are_refused_not_skipped(edit) -> None:
     unit.folder.run.write_text(json.dumps(document))
     with pytest.raises(RunError, match=r"a run of another plan.*\n.*finetune\.learning_rate: 0\.5 and"):
         check_before_start(experiment)
+
+
+def test_the_status_tells_what_the_experiment_would_refuse_from_what_is_done(edit, capsys) -> None:
+    experiment = edit("experiment.fractions=[0.25,0.5]", 'experiment.inits=["scratch"]', table="1")
+    plan = experiment.project.plan
+    for unit, rate in zip(experiment.units(), (plan.finetune.learning_rate, 0.5), strict=True):
+        assert isinstance(unit.folder, FinetuneFolder)
+        finish(unit)
+        used = plan.model_copy(
+            update={"finetune": plan.finetune.model_copy(update={"learning_rate": rate, "seed": 0})}
+        )
+        run = read_finetune_run(unit.folder).model_copy(update={"plan": used, "dataset": "Target_Abdomen"})
+        write_text(unit.folder.run, run.to_json())
+    overview = workflow.experiment_status(experiment.project.workspace, table="1")
+    assert [entry.state for entry in overview.entries] == ["done", "refused"]
+    print_overview(overview)
+    told = capsys.readouterr().out
+    assert "1 of 2 done, 1 of another plan or encoder" in told
+    assert "fraction_0.5/fold_0/seed_0 holds a run of another plan" in told
+    assert "finetune.learning_rate: 0.5 and" in told
 
 
 def write_pretraining(experiment: Experiment, name: str, **section: object) -> None:
