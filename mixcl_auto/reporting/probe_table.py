@@ -18,7 +18,8 @@ _NOTE = (
     "held-out voxels of the class; figures of few are noisy. Rank: effective rank of the channels' "
     "covariance, as a share of the channels. Spread: of the channels of rows of unit length, 1 if even, 0 if "
     "collapsed. Place: share of the map's variance that the place in the patch says by itself, 0 if the map "
-    "depends on the image alone, 1 if it is the same for all patches."
+    "depends on the image alone, 1 if it is the same for all patches. Encoders are probed as pre-trained, "
+    "level 0 too where a fine-tuning does not take it over (pretrain.hand_on_level_0)."
 )
 
 
