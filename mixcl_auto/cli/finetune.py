@@ -46,6 +46,8 @@ def finetune(
 
     A stopped run goes on by the same command; a finished one is left as it is.
     """
+    settings.check_plan(plan, edits, dataset)
+
     from mixcl_auto.cli.progress_bar import open_progress
     from mixcl_auto.cli.tables import counted, print_table
     from mixcl_auto.workflows.finetune import finetune as run

@@ -23,6 +23,18 @@ class Settings:
     patience_s: float = 0.0
     """How long to wait for another process that works on the same run."""
 
+    def check_plan(self, plan: str | None, edits: Iterable[str] = (), dataset: str | None = None) -> None:
+        """Read the plan before PyTorch is imported, which takes seconds: a mistake in it is told at once.
+
+        Raises:
+            PlanError: if there is no such plan, or if it, an edit or the dataset's name can't be used.
+        """
+        from mixcl_auto.workflows.inputs import choose_target, open_project
+
+        project = open_project(self.workspace, plan, edits)
+        if dataset is not None:
+            choose_target(project.plan, dataset)
+
 
 class FiniteRange(click.FloatRange):
     """Numbers in a range; nan, which is in none, and infinity are refused."""

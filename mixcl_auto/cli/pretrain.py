@@ -56,6 +56,8 @@ def pretrain(
 
     A stopped run goes on by the same command; a finished one is left as it is.
     """
+    settings.check_plan(plan, edits)
+
     from mixcl_auto.cli.progress_bar import open_progress
     from mixcl_auto.workflows.pretrain import pretrain as run
 

@@ -53,6 +53,8 @@ def probe(
     the fold's training cases and tested on the held-out ones. The network with random weights is measured
     beside the pre-trained ones.
     """
+    settings.check_plan(plan, dataset=dataset)
+
     from mixcl_auto.cli.progress_bar import open_progress
     from mixcl_auto.workflows.probe import probe as run
 

@@ -47,6 +47,21 @@ def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("command", ["pretrain", "finetune", "probe", "benchmark", "experiment", "report"])
+def test_a_mistyped_plan_is_told_before_torch_is_imported(tmp_path: Path, command: str) -> None:
+    code = (
+        "import sys\n"
+        "from click.testing import CliRunner\n"
+        "from mixcl_auto.cli.main import cli\n"
+        f"result = CliRunner().invoke(cli, ['-w', {str(tmp_path)!r}, {command!r}, '-p', 'nope'])\n"
+        "assert result.exit_code == 1, result.output\n"
+        "assert \"no plan 'nope'\" in result.output, result.output\n"
+        "print('torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_and_option_is_documented(command: str) -> None:
     context = click.Context(cli)
