@@ -14,6 +14,11 @@ from mixcl_auto.records.record import describe_mistakes
 
 EDITABLE_SECTIONS = ("preprocess", "network", "pretrain", "finetune", "inference", "experiment")
 
+_JSON_HINT = (
+    "words and keys in lists and objects have double quotes, within the shell's single ones: "
+    """'experiment.inits=["scratch", "mixcl"]', 'experiment.fraction_seeds={"0.5": [0]}'"""
+)
+
 
 def edit_plan(plan: Plan, edits: Iterable[str]) -> Plan:
     """Apply edits of the form ``section.key=value`` (values are JSON; a bare word is a string).
@@ -32,8 +37,10 @@ def edit_plan(plan: Plan, edits: Iterable[str]) -> Plan:
             )
         elif key not in document[section]:
             mistakes.append(f"  {edit}: {section} has no {key!r}; {_alternatives(key, document[section])}")
+        elif _is_broken_json(value := _parse_value(text.strip())):
+            mistakes.append(f"  {edit}: no valid JSON; {_JSON_HINT}")
         else:
-            document[section][key] = _parse_value(text.strip())
+            document[section][key] = value
             _keep_one_length(document[section], key)
     if mistakes:
         raise PlanError("\n".join([f"{len(mistakes)} edit(s) can't be applied:", *mistakes]))
@@ -54,6 +61,11 @@ def _parse_value(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, thousands of brackets
         return text
+
+
+def _is_broken_json(value: Any) -> bool:
+    """Whether a text that was no JSON begins as a list or an object, which shells and habits unquote."""
+    return isinstance(value, str) and value.startswith(("[", "{"))
 
 
 def _keep_one_length(section: dict[str, Any], key: str) -> None:

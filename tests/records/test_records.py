@@ -129,6 +129,20 @@ def test_a_temperature_at_which_the_label_loss_overflows_is_refused():
         edit_plan(Plan(), ["pretrain.temperature=0.002"])
 
 
+@pytest.mark.parametrize(
+    "edit",
+    ["experiment.inits=[scratch, mixcl]", "experiment.fraction_seeds={0.5: [0]}", "experiment.folds=[0,1"],
+)
+def test_lists_and_objects_that_are_no_json_are_told_how_to_quote(edit):
+    with pytest.raises(PlanError) as caught:
+        edit_plan(Plan(), [edit, "pretrain.seed=1"])
+    told = str(caught.value)
+    assert told.startswith(f"1 edit(s) can't be applied:\n  {edit}: no valid JSON; words and keys")
+    quoted = [part for part in told.split("'") if part.startswith("experiment.") and "=" in part]
+    assert len(quoted) == 2
+    assert edit_plan(Plan(), quoted).experiment.fraction_seeds == {0.5: (0,)}
+
+
 def test_all_edits_that_fail_are_named():
     with pytest.raises(
         PlanError, match=r"(?s)3 edit.*seed=1:.*pretrain\.sed=1: pretrain has no 'sed'.*datasets\.x"
