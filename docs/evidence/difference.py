@@ -1,7 +1,7 @@
 """Dice of one pre-training minus that of another, which ``report`` does not table, and its interval.
 
-``python docs/evidence/difference.py fresh_level_0 levels`` reads the scores here, plan ``careful``;
-``--step 300`` those on the way.
+``python docs/evidence/difference.py mixcl paper`` reads the scores here, plan ``recipe``; ``--plan careful``
+those of the plan before it; ``--step 300`` those on the way.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from mixcl_auto.reporting.arms import difference
 from mixcl_auto.reporting.budget import collect_budget
 from mixcl_auto.reporting.grid import collect_grid
 
-PLAN, TARGET = "careful", "HN_Organs"
+TARGET = "HN_Organs"
 
 
 def main() -> None:
@@ -21,10 +21,11 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("first")
     arguments.add_argument("second")
+    arguments.add_argument("--plan", default="recipe")
     arguments.add_argument("--step", type=int, help="default: the last")
     asked = arguments.parse_args()
     workspace = Workspace(Path(__file__).parent)
-    grid = collect_grid(workspace, read_plan(workspace.plan(PLAN)), PLAN)
+    grid = collect_grid(workspace, read_plan(workspace.plan(asked.plan)), asked.plan)
     if asked.step is not None:
         grid = collect_budget(grid).at_step[asked.step]
     for fraction in grid.fractions(TARGET):

@@ -15,7 +15,8 @@ HERE = Path(__file__).parent
 PAGE = HERE.parent / "evidence.md"
 IMAGES = HERE.parent / "images"
 TABLES = {
-    "careful": ("table1", "findings", "differences", "table2", "budget", "probes"),
+    "recipe": ("table1", "findings", "differences", "table2", "budget", "probes"),
+    "careful": ("table1", "findings", "table2", "probes"),
     "study": ("table1", "findings", "budget"),
 }
 FIGURES = ("budget_HN_Organs", "label_efficiency_HN_Organs")
@@ -30,7 +31,7 @@ def main() -> None:
             page = _replace(page, f"{plan} {name}", _text(reports[plan], name))
     PAGE.write_text(page, encoding="utf-8")
     for name in FIGURES:
-        shutil.copyfile(reports["careful"].figure(f"{name}.svg"), IMAGES / f"evidence_{name}.svg")
+        shutil.copyfile(reports["recipe"].figure(f"{name}.svg"), IMAGES / f"evidence_{name}.svg")
 
 
 def _text(folder: ReportFolder, name: str) -> str:
