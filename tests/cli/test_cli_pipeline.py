@@ -9,8 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mixcl_auto.cli.main import cli
-from mixcl_auto.io.plans import read_plan
+from mixcl_auto.io.plans import read_plan, write_plan
 from mixcl_auto.io.workspace import Workspace
+from mixcl_auto.records.plan import Plan
 
 
 def run(workspace: Workspace, *arguments: str) -> Result:
@@ -118,6 +119,7 @@ def test_finetune_takes_a_seed(
         raise AskedForError(edits)
 
     monkeypatch.setattr("mixcl_auto.workflows.finetune.finetune", stand_in)
+    write_plan(Workspace(tmp_path).plan("plan"), Plan())
     result = CliRunner().invoke(cli, ["--debug", "-w", str(tmp_path), "finetune", *options])
     assert isinstance(result.exception, AskedForError), result.output
     assert result.exception.args == (edits,)
