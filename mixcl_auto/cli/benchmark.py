@@ -62,7 +62,7 @@ def benchmark(
     Measures the loader, the network, the losses and the optimiser apart, then a short run of them together,
     and says which of them is the limit. No run is begun or changed.
     """
-    settings.check_plan(plan, edits, dataset)
+    settings.check_plan(plan, edits)
 
     from mixcl_auto.cli.progress_bar import open_progress
     from mixcl_auto.io.files import write_text

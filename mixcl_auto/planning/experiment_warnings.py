@@ -53,15 +53,16 @@ def _inits_made_by_hand(plan: Plan) -> Iterator[str]:
     """Names that the experiment can't pre-train itself: meant, or misspelt."""
     experiment = plan.experiment
     known = (SCRATCH, MIXCL, SUPERVISED, *experiment.ablations)
-    asked = dict.fromkeys((*experiment.inits, *experiment.ablation_inits))
-    can_be_made = {made.name for made in pretrainings_for(plan, asked)}
-    for init in asked:
+    fields = dict.fromkeys(experiment.ablation_inits, "ablation_inits")
+    fields |= dict.fromkeys(experiment.inits, "inits")
+    can_be_made = {made.name for made in pretrainings_for(plan, fields)}
+    for init, field in fields.items():
         if init in can_be_made or init.endswith(WEIGHTS_SUFFIXES) or random_draw(init) is not None:
             continue
         close = get_close_matches(init, known, n=1)
         hint = f"; if {close[0]} is meant, correct it" if close else ""
         yield (
-            f"experiment.inits: {init} is no pre-training that `experiment` makes; make it first, by "
+            f"experiment.{field}: {init} is no pre-training that `experiment` makes; make it first, by "
             f"`pretrain --name {init}`{hint}"
         )
 

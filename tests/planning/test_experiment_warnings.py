@@ -39,9 +39,9 @@ def test_folds_that_a_target_has_not_are_told_of(warned):
 def test_pre_trainings_that_the_experiment_does_not_make_are_told_of_with_the_closest_name(warned, field):
     told = warned(f'experiment.{field}=["scratch-3","scratch-slow","mixcl","supervized","other","enc.pt"]')
     assert told == [
-        "experiment.inits: supervized is no pre-training that `experiment` makes; make it first, by "
+        f"experiment.{field}: supervized is no pre-training that `experiment` makes; make it first, by "
         "`pretrain --name supervized`; if supervised is meant, correct it",
-        "experiment.inits: other is no pre-training that `experiment` makes; make it first, by "
+        f"experiment.{field}: other is no pre-training that `experiment` makes; make it first, by "
         "`pretrain --name other`",
     ]
 
