@@ -61,6 +61,9 @@ def evaluate(
         raise click.UsageError("--predictions and --references go together.")
     if predictions is not None:
         refuse_idle_options(context, OF_RUNS, "with --predictions")
+    else:
+        settings.check_plan(plan, dataset=dataset)
+
     from mixcl_auto.cli.progress_bar import open_progress
     from mixcl_auto.cli.scores import print_scores
     from mixcl_auto.workflows.evaluate import evaluate_folder, evaluate_run

@@ -70,6 +70,8 @@ def export(
     and --seed name.
     """
     refuse_idle_options(context, OF_SEGMENTERS if kind == "encoder" else OF_ENCODERS, f"for {kind}")
+    settings.check_plan(plan, dataset=dataset)
+
     from mixcl_auto.cli.tables import counted
     from mixcl_auto.workflows.export import export as run
 

@@ -53,7 +53,7 @@ def refuse_idle_options(context: click.Context, idle: Iterable[str], here: str) 
     Args:
         context: of the command.
         idle: names of the parameters.
-        here: where they have no meaning, such as ``with --status``.
+        here: where they have no meaning, such as ``with --predictions``.
 
     Raises:
         click.UsageError: if one was given.

@@ -7,6 +7,7 @@ import click
 
 from mixcl_auto.cli.numbers import AutoOrNumbers, Numbers, NumbersCommand
 from mixcl_auto.cli.options import (
+    FiniteRange,
     Settings,
     address_option,
     datasets_option,
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--memory-gb",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     metavar="GB",
     help="Choose patch and batch for a device with so much memory. [default: that of the smallest GPU, or of "
     "this machine]",

@@ -111,6 +111,8 @@ def predict(
     """
     if all_folds and click.get_current_context().get_parameter_source("folds") is ParameterSource.COMMANDLINE:
         raise click.UsageError("--fold names folds, --all-folds takes all of them: give one of the two")
+    settings.check_plan(plan, dataset=dataset)
+
     from mixcl_auto.cli.progress_bar import open_progress
     from mixcl_auto.cli.tables import counted
     from mixcl_auto.workflows.predict import predict as run

@@ -11,16 +11,13 @@ from mixcl_auto.errors import RunError
 EngineName = Literal["local", "ray"]
 
 
-def open_engine(
-    name: EngineName, *, jobs: int | None = None, address: str | None = None, retries: int = 3
-) -> Engine:
+def open_engine(name: EngineName, *, jobs: int | None = None, address: str | None = None) -> Engine:
     """Open an engine; the caller closes it.
 
     Args:
         name: ``local``, programs on this machine; or ``ray``, on this machine or over a cluster.
         jobs: tasks at once at most; as many as cores and devices allow, if absent.
         address: of a running Ray cluster, ``host:port`` or ``auto``; absent for a Ray of this machine alone.
-        retries: how often Ray runs a task again whose process or node died.
 
     Raises:
         RunError: if there is no such engine, if it can't be opened, or does not go with an address.
@@ -31,7 +28,7 @@ def open_engine(
     from mixcl_auto.engines.ray_engine import RayEngine
 
     cores = available_cores() if address is None else None
-    return RayEngine(address=address, cores=cores, jobs=jobs, retries=retries)
+    return RayEngine(address=address, cores=cores, jobs=jobs)
 
 
 def check_engine(name: EngineName, address: str | None) -> None:

@@ -19,9 +19,10 @@ from mixcl_auto.records.score import OrganScore
 
 LabelMap = NDArray[np.integer]
 
-_SPACING_TOLERANCE = 1e-3
 _FARTHEST_VOXELS = 1.0
-"""How far apart two grids may lie anywhere, in the largest voxel side; headers are rounded, flips are not."""
+"""How far apart two grids may lie anywhere, in the largest voxel side; headers are rounded, flips are not.
+
+More than validation forgives between a scan and its label map: what was trained on must be scored."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,7 @@ def check_grids(case: str, reference: Volume, prediction: Volume) -> None:
     Raises:
         DataError: naming both grids.
     """
-    shapes = reference.array.shape, prediction.array.shape
-    spacings = reference.spacing_mm, prediction.spacing_mm
-    if shapes[0] != shapes[1] or not np.allclose(*spacings, rtol=_SPACING_TOLERANCE):
+    if reference.array.shape != prediction.array.shape:
         raise DataError(
             f"case {case}: the grids differ: the reference has {_grid(reference)}, the prediction "
             f"{_grid(prediction)} (RAS); write the prediction on the scan's own grid"
@@ -96,8 +95,9 @@ def check_grids(case: str, reference: Volume, prediction: Volume) -> None:
     apart_mm = np.linalg.norm(corners_mm(reference.geometry) - corners_mm(prediction.geometry), axis=1).max()
     if apart_mm > _FARTHEST_VOXELS * max(reference.spacing_mm):
         raise DataError(
-            f"case {case}: the grids lie up to {apart_mm:.1f} mm apart in space (origin or direction differ)"
-            "; write the prediction with its scan's origin and direction"
+            f"case {case}: the grids lie up to {apart_mm:.1f} mm apart in space: the reference has "
+            f"{_grid(reference)}, the prediction {_grid(prediction)} (RAS), or origin or direction differ; "
+            "write the prediction on the scan's own grid"
         )
 
 

@@ -13,10 +13,10 @@ from mixcl_auto.finetuning.initial_weights import Init, find_init, start_network
 from mixcl_auto.finetuning.objective import PANELS, SegmentationObjective
 from mixcl_auto.finetuning.patch_source import PatchSettings, PatchSource
 from mixcl_auto.io.case_cache import CaseReader
-from mixcl_auto.io.checkpoints import previous_checkpoint, save_weights
+from mixcl_auto.io.checkpoints import save_weights
 from mixcl_auto.io.files import write_text
 from mixcl_auto.io.plans import read_split
-from mixcl_auto.io.workspace import FinetuneFolder, Workspace
+from mixcl_auto.io.workspace import FinetuneFolder, Workspace, previous_checkpoint
 from mixcl_auto.networks.backbone import Backbone
 from mixcl_auto.progress import Progress, Silent
 from mixcl_auto.records.plan import DatasetPlan, Plan
@@ -91,6 +91,7 @@ def finetune(
     label_voxels = count_label_voxels(cases, planned.class_count)
     if ranks.is_first:
         _warn_of_unseen(planned, label_voxels)
+        _warn_of_pool(start, dataset)
     network, loaded = start_network(
         plan, start, fold=fold, class_count=planned.class_count, label_voxels=label_voxels
     )
@@ -128,6 +129,17 @@ def _warn_of_unseen(dataset: DatasetPlan, label_voxels: Sequence[int]) -> None:
             "score 0",
             dataset.name,
             ", ".join(unseen),
+        )
+
+
+def _warn_of_pool(init: Init, dataset: str) -> None:
+    """Say so if the pre-training has seen what the run will be scored on."""
+    if dataset in init.pool:
+        logger.warning(
+            "%s was in the pool of the pre-training %s, which has seen the held-out cases with their labels: "
+            "scores will be too good; pre-train without it",
+            dataset,
+            init.name,
         )
 
 

@@ -43,6 +43,7 @@ class Init:
         source: the pre-training's name, or the file as given.
         without: terms that the pre-training left out.
         method: of the pre-training; ``unknown`` for weights from elsewhere.
+        pool: the datasets that the pre-training saw; empty where that is not recorded.
         redraw: 0, or n - 1 for ``scratch-n``, another random initialisation with the same batches: the
             control that says how much a redraw alone changes.
     """
@@ -53,6 +54,7 @@ class Init:
     source: str = ""
     without: tuple[str, ...] = ()
     method: Method = "mixcl"
+    pool: tuple[str, ...] = ()
     redraw: int = 0
 
 
@@ -73,8 +75,16 @@ def find_init(workspace: Workspace, plan_name: str, init: str) -> Init:
             f"({', '.join(WEIGHTS_SUFFIXES)})"
         )
     folder = find_pretraining(workspace, plan_name, init, otherwise=_OR_SCRATCH)
-    section = read_pretrain_run(folder).plan.pretrain
-    return Init(init, folder.encoder, file_sha256(folder.encoder), init, section.without, section.method)
+    made = read_pretrain_run(folder).plan
+    return Init(
+        init,
+        folder.encoder,
+        file_sha256(folder.encoder),
+        source=init,
+        without=made.pretrain.without,
+        method=made.pretrain.method,
+        pool=tuple(dataset.name for dataset in made.pool),
+    )
 
 
 def start_network(

@@ -6,10 +6,9 @@ from typing import TypeVar
 
 import torch
 
-Result = TypeVar("Result")
+from mixcl_auto.training.out_of_memory import is_out_of_memory
 
-_ALLOCATOR_WORDS = ("can't allocate memory", "not enough memory", "out of memory")
-"""Of the RuntimeErrors that torch raises where the CPU's or the driver's memory is used up."""
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -46,14 +45,8 @@ def unless_out_of_memory(work: Callable[[], Result]) -> Result | None:
     try:
         return work()
     except (MemoryError, RuntimeError) as problem:
-        if not _is_out_of_memory(problem):
+        if not is_out_of_memory(problem):
             raise
     # Only here, when the exception is gone, nothing refers to the computation's tensors any more.
     torch.cuda.empty_cache()
     return None
-
-
-def _is_out_of_memory(problem: Exception) -> bool:
-    if isinstance(problem, MemoryError | torch.OutOfMemoryError):
-        return True
-    return any(words in str(problem).lower() for words in _ALLOCATOR_WORDS)

@@ -1,7 +1,7 @@
 """A fine-tuned network that turns scans into label maps."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -29,7 +29,6 @@ from mixcl_auto.transforms.label_upsampling import upsample_argmax
 from mixcl_auto.transforms.standardise import standardise_image
 
 Logits = NDArray[np.float32]
-Advance = Callable[[int], None]
 
 _SLAB = 16
 
@@ -80,7 +79,7 @@ class Predictor:
         """Where the network is."""
         return self.placement.device
 
-    def predict_resampled(self, image: NDArray[np.int16], advance: Advance | None = None) -> Logits:
+    def predict_resampled(self, image: NDArray[np.int16]) -> Logits:
         """Logits (classes, X, Y, Z) of a scan that is standardised already: the plan's grid and window.
 
         Where the device's memory does not suffice, the scan is begun again with less of it, as ``Placement``
@@ -88,17 +87,16 @@ class Predictor:
 
         Args:
             image: as cached, in steps of the plan's ``intensity_step``.
-            advance: called with the number of windows each time some are done.
 
         Raises:
             RunError: if a logit is not finite, or there is not enough memory in any way.
         """
         unit = to_unit_range(image, self.plan.preprocess.window_steps)
-        while (logits := unless_out_of_memory(partial(self._predict_unit, unit, advance))) is None:
+        while (logits := unless_out_of_memory(partial(self._predict_unit, unit))) is None:
             self._use_less_memory(image.shape)
         return logits
 
-    def _predict_unit(self, unit: NDArray[np.float32], advance: Advance | None) -> Logits:
+    def _predict_unit(self, unit: NDArray[np.float32]) -> Logits:
         plan = self.plan
         flips = plan.inference.flips
         with limited_threads(plan.finetune.threads):
@@ -111,7 +109,6 @@ class Predictor:
                 device=self.device,
                 precision=self.precision,
                 blend_on_cpu=self.placement.blend_on_cpu,
-                advance=advance,
             )
 
     def _use_less_memory(self, shape: tuple[int, ...]) -> None:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _LISTED = 5
 _WIDTH_INCHES, _LARGEST_HEIGHT_INCHES = 11.0, 12.0
-"""What lies at the left and the right of each plane's picture."""
 
 
 def draw_preview(

@@ -30,7 +30,6 @@ def predict_logits(
     device: torch.device,
     precision: Precision = "fp32",
     blend_on_cpu: bool = False,
-    advance: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
     """Predict every voxel of a scan.
 
@@ -44,7 +43,6 @@ def predict_logits(
         device: where the network is; the blended logits are kept there if they fit, else on the CPU.
         precision: of the network; blending is in float32.
         blend_on_cpu: whether windows are summed on the CPU even if the device has the memory.
-        advance: called with the number of windows each time some are done.
 
     Returns:
         Logits (classes, X, Y, Z).
@@ -62,8 +60,6 @@ def predict_logits(
             blender = Blender(outputs[0], layout, on_cpu=blend_on_cpu)
         for start, output in zip(starts, outputs, strict=True):
             blender.add(start, output)
-        if advance is not None:
-            advance(len(starts))
     if blender is None:
         raise RunError("the scan has no voxels to predict")
     inner = blender.mean()[(slice(None), *region(layout.before, image.shape))].cpu()

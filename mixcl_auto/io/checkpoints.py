@@ -16,16 +16,12 @@ from safetensors.torch import save
 
 from mixcl_auto.errors import WeightsError
 from mixcl_auto.io.files import replacing, sync
+from mixcl_auto.io.workspace import previous_checkpoint
 
 logger = logging.getLogger(__name__)
 
 _LENGTH_BYTES = 8
 """A safetensors file begins with the length of its header, in JSON."""
-
-
-def previous_checkpoint(path: Path) -> Path:
-    """Where the checkpoint before ``path`` is kept: ``checkpoint.previous.pt``."""
-    return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -13,6 +13,11 @@ def fraction_name(fraction: float) -> str:
     return f"fraction_{fraction:g}"
 
 
+def previous_checkpoint(path: Path) -> Path:
+    """Where the checkpoint before ``path`` is kept: ``checkpoint.previous.pt``."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """What every training run writes."""
@@ -159,7 +164,7 @@ class ReportFolder:
         return self.figures / name
 
     def table(self, name: str, suffix: str) -> Path:
-        """Table ``table1`` or ``table2`` as ``md``, ``csv`` or ``tex``."""
+        """A table, such as ``table1``, as ``md``, ``csv`` or ``tex``."""
         return self.path / f"{name}.{suffix}"
 
 

@@ -27,7 +27,11 @@ PANELS = (
         tuple(f"identity_level_{level}" for level in range(5)),
         is_log=True,
     ),
-    Panel("Label consistency, Eq. 6, and its value with all embeddings equal", ("label", "label_chance")),
+    Panel(
+        "Label consistency, Eq. 6, and its value with all embeddings equal",
+        ("label", "label_chance"),
+        is_paired=True,
+    ),
     Panel(
         "Share of the samples without a pair for Eq. 6",
         tuple(f"label_skipped_level_{level}" for level in range(5)),

@@ -7,9 +7,8 @@ import torch
 
 from mixcl_auto.distributed.ranks import ALONE, Ranks
 from mixcl_auto.errors import RunError
-from mixcl_auto.io.checkpoints import previous_checkpoint
 from mixcl_auto.io.files import file_sha256, write_text
-from mixcl_auto.io.workspace import PretrainFolder, Workspace
+from mixcl_auto.io.workspace import PretrainFolder, Workspace, previous_checkpoint
 from mixcl_auto.pretraining.encoder_file import write_encoder
 from mixcl_auto.pretraining.methods import METHODS, PretrainingMethod, planned_method
 from mixcl_auto.pretraining.pairs import PoolDataset

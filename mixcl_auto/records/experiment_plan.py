@@ -1,11 +1,10 @@
 """The plan's section on the experiment: which arms are compared, on how many labels and seeds."""
 
-import re
 from typing import Self
 
 from pydantic import Field, model_validator
 
-from mixcl_auto.records.names import Init, PlainName
+from mixcl_auto.records.names import Init, PlainName, is_pretraining_name
 from mixcl_auto.records.plan_fields import MIXCL, SCRATCH, SUPERVISED, Fraction, NonNegative, Term
 from mixcl_auto.records.record import Record
 
@@ -37,8 +36,7 @@ class ExperimentPlan(Record):
     @model_validator(mode="after")
     def _ablations_can_be_told_apart(self) -> Self:
         for name, terms in self.ablations.items():
-            taken = name.lower().startswith(SCRATCH) or name in (MIXCL, SUPERVISED)
-            if taken or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]*", name):
+            if name in (MIXCL, SUPERVISED) or not is_pretraining_name(name):
                 raise ValueError(
                     f"an ablation can't be called {name!r}: use letters, digits, _ and -, and no name that "
                     f"begins with {SCRATCH!r}, nor {MIXCL!r} or {SUPERVISED!r}, which mean other weights"

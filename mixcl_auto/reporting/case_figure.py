@@ -82,7 +82,7 @@ def draw_case(case: ShownCase, focus: Focus, window_hu: tuple[float, float], pat
         _name_row(line[0], row.name)
     for panel, name in zip(axes[0], case.maps, strict=True):
         panel.set_title(name, fontsize=10, color=INK)
-        _mark_zoom(panel, focus, spacing_mm, extents[0])
+        _mark_zoom(panel, focus, spacing_mm)
     _add_legend(figure, colours, names, in_a_line)
     return save_figure(figure, path)
 
@@ -132,7 +132,7 @@ def _name_row(panel: "Axes", name: str) -> None:
     )
 
 
-def _mark_zoom(panel: "Axes", focus: Focus, spacing_mm: tuple[float, ...], extent: tuple[float, ...]) -> None:
+def _mark_zoom(panel: "Axes", focus: Focus, spacing_mm: tuple[float, ...]) -> None:
     """Where the zoom lies in the axial picture, whose axes run against the volume's."""
     from matplotlib.patches import Rectangle
 

@@ -126,6 +126,14 @@ class Grid:
         return {started.run.name: started.run.plan.pretrain for started in self.pretrainings}
 
     @cached_property
+    def pools(self) -> dict[str, frozenset[str]]:
+        """The datasets that each recorded pre-training has seen."""
+        return {
+            started.run.name: frozenset(dataset.name for dataset in started.run.plan.pool)
+            for started in self.pretrainings
+        }
+
+    @cached_property
     def without(self) -> dict[str, tuple[str, ...]]:
         """For each initialisation the terms of Eq. 2 that its pre-training left out."""
         terms = {name: tuple(recipe.without) for name, recipe in self.recipes.items()}

@@ -7,15 +7,10 @@ from typing import Literal
 from mixcl_auto.metrics.averaging import Interval
 from mixcl_auto.reporting.arms import Difference, difference
 from mixcl_auto.reporting.grid import SCRATCH, Grid
-from mixcl_auto.reporting.roles import Comparison, Question, comparisons, fresh_level_0
-from mixcl_auto.reporting.tables import table_1_cells
+from mixcl_auto.reporting.roles import Comparison, Question, comparisons, fresh_level_0, has_seen
+from mixcl_auto.reporting.tables import table_cells
 
 Outcome = Literal["higher", "lower", "no difference shown", "too few runs", "nothing found"]
-
-_IN_POOL = (
-    "The target is a part of the pool (role both): the pre-training has seen the held-out cases with their "
-    "labels, so this is not to be trusted; pre-train without it."
-)
 
 _LEAST_DECIMALS, _MOST_DECIMALS = 3, 6
 
@@ -51,17 +46,19 @@ class _Compared:
 def headline(grid: Grid) -> list[Verdict]:
     """The verdicts on every target and share of labels, MixCL first and the controls last.
 
-    Comparisons without a pair of runs of one fold and seed have none. No difference is called one unless
-    its interval leaves out 0; several seeds of a single fold show nothing beyond that fold.
+    Comparisons without a pair of runs of one fold and seed have none, nor have shares of labels of Table 2
+    alone any but of ablations. No difference is called one unless its interval leaves out 0; several seeds of
+    a single fold show nothing beyond that fold.
     """
     verdicts: list[Verdict] = []
-    for target, fraction in table_1_cells(grid):
+    for target, fraction in table_cells(grid):
         compared = list(_compare(grid, target, fraction))
         controls = [each for each in compared if each.comparison.question == "control"]
-        in_pool = target in {dataset.name for dataset in grid.plan.pool}
+        ablations_alone = grid.is_table_2_alone(target, fraction)
         for each in compared:
-            cautions = list(_cautions(grid, each, controls, in_pool=in_pool))
-            verdicts.append(_verdict(target, fraction, each, " ".join(cautions)))
+            if each.comparison.question == "ablation" or not ablations_alone:
+                cautions = " ".join(_cautions(grid, target, each, controls))
+                verdicts.append(_verdict(target, fraction, each, cautions))
     return verdicts
 
 
@@ -163,13 +160,15 @@ def _decimals(values: Iterable[float]) -> int:
     return next((n for n in wanted if round(least, n) > 0), _MOST_DECIMALS)
 
 
-def _cautions(
-    grid: Grid, compared: _Compared, controls: Sequence[_Compared], *, in_pool: bool
-) -> Iterator[str]:
+def _cautions(grid: Grid, target: str, compared: _Compared, controls: Sequence[_Compared]) -> Iterator[str]:
     """What speaks against a comparison's outcome, or against what it is taken for."""
     names, outcome = compared.comparison, outcome_of(compared.found)
-    if in_pool and names.question not in ("rate", "control"):
-        yield _IN_POOL
+    if seen := [init for init in (names.init, names.baseline) if has_seen(grid, init, target)]:
+        yield (
+            f"{target} was in the pool that {' and '.join(seen)} {'was' if len(seen) == 1 else 'were'} "
+            "pre-trained on (role both): held-out cases were seen with their labels, so this is not to be "
+            "trusted; pre-train without it."
+        )
     if names.question == "weights" and fresh_level_0(grid, names.init) != fresh_level_0(grid, names.baseline):
         yield (
             f"At level 0 the two differ in rate too: {_level_0_rate(grid, names.init)} and "

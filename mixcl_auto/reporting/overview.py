@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 
 from mixcl_auto.records.fingerprint import DatasetFingerprint
-from mixcl_auto.records.plan import Plan, PretrainPlan
+from mixcl_auto.records.plan import Plan
 from mixcl_auto.records.plan_fields import MIXCL
 from mixcl_auto.reporting.grid import Grid, RunKey
 from mixcl_auto.reporting.table_formats import Table, percent_text
 from mixcl_auto.reporting.tables import TERMS
-from mixcl_auto.training.earlier_runs import WITHOUT_EFFECT
+from mixcl_auto.training.earlier_runs import WITHOUT_EFFECT, pretraining_differences
 
 MissingRow = tuple[str, str, str, str, str]
 
@@ -55,7 +55,7 @@ def pretraining_table(grid: Grid) -> Table:
             terms = ["Dice", "cross-entropy"]
         state = "finished" if run.status == "finished" else "in training or stopped"
         counts = (str(run.iterations), str(section.batch_size), f"{run.parameters / 1e6:.1f} M")
-        unlike = _unlike(grid.plan.pretrain, section)
+        unlike = _unlike(grid.plan, run.plan)
         rows.append((run.name, section.method, ", ".join(terms), unlike, state, *counts))
     columns = ("Name", "Method", "Terms", "Unlike the plan", "State", "Iterations", "Batch", "Parameters")
     return _plain("Pre-trainings", columns, rows, names=5)
@@ -122,11 +122,13 @@ def decision_table(plan: Plan) -> Table:
     return _plain("Decisions of the planner", ("Field", "Value", "Rule", "Reason"), rows, names=4)
 
 
-def _unlike(planned: PretrainPlan, used: PretrainPlan) -> str:
-    """The fields of a pre-training that have other values than planned, but for those with columns."""
-    before, now = planned.model_dump(mode="json"), used.model_dump(mode="json")
+def _unlike(planned: Plan, used: Plan) -> str:
+    """What of a pre-training is not as planned, but for what has columns: fields, then network and pool."""
+    before, now = planned.pretrain.model_dump(mode="json"), used.pretrain.model_dump(mode="json")
     own = {"method", "without", "iterations", "batch_size"} | WITHOUT_EFFECT
-    return ", ".join(f"{name}={now[name]}" for name in now if name not in own and now[name] != before[name])
+    fields = [f"{name}={now[name]}" for name in now if name not in own and now[name] != before[name]]
+    others = pretraining_differences(used, planned, ("preprocess", "network"))
+    return "; ".join(filter(None, (", ".join(fields), *others)))
 
 
 def _plain(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, names: int) -> Table:

@@ -57,6 +57,16 @@ def fresh_level_0(grid: Grid, init: str) -> bool:
     return role_of(grid, init) in ("slow", "mixcl") and not grid.plan.pretrain.hand_on_level_0
 
 
+def has_seen(grid: Grid, init: str, dataset: str) -> bool:
+    """Whether a dataset was in the pool that the weights were pre-trained on.
+
+    As the pre-training's record says; without one, as the plan has it now.
+    """
+    if role_of(grid, init) in ("random", "slow"):
+        return False
+    return dataset in grid.pools.get(init, {found.name for found in grid.plan.pool})
+
+
 def inits_by_role(grid: Grid) -> dict[Role, tuple[str, ...]]:
     """The grid's initialisations but for plain ``scratch``, and without ablations."""
     roles = {init: role_of(grid, init) for init in grid.inits if init != SCRATCH}

@@ -12,7 +12,7 @@ from mixcl_auto.drawing.palette import arm_colours, legend_text, new_figure, sav
 from mixcl_auto.reporting.axes import dress
 from mixcl_auto.reporting.grid import Grid
 from mixcl_auto.reporting.table_formats import percent_text
-from mixcl_auto.training.curves import read_columns, running_mean
+from mixcl_auto.training.curves import paired, read_columns, running_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,12 +34,14 @@ class LogPanel:
         series: names in the legend, by column.
         is_log: whether the scale is logarithmic.
         is_share: whether the scale ends at 0 and 1, whatever part of it the values fill.
+        is_paired: whether steps at which one column has no value are left out of all.
     """
 
     title: str
     series: Mapping[str, str]
     is_log: bool = False
     is_share: bool = False
+    is_paired: bool = False
 
 
 def _levels(quantity: str) -> dict[str, str]:
@@ -56,6 +58,7 @@ PRETRAINING_PANELS: tuple[LogPanel, ...] = (
     LogPanel(
         "Label consistency (Eq. 6) and chance",
         {"label": "label loss", "label_chance": "chance: all embeddings equal"},
+        is_paired=True,
     ),
     LogPanel("Reconstruction error (Eq. 3), log scale", {"reconstruction": "reconstruction"}, is_log=True),
     LogPanel(
@@ -81,27 +84,35 @@ _TERM_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9
 def draw_pretraining(log: Path, path: Path) -> Path | None:
     """The terms of one pre-training's loss over its steps; nothing if its log is not there."""
     columns = _columns(log)
-    panels = [panel for panel in PRETRAINING_PANELS if any(_known(columns, name) for name in panel.series)]
-    if not panels:
+    drawn = [(panel, found) for panel in PRETRAINING_PANELS if (found := _drawn(columns, panel))]
+    if not drawn:
         return None
-    rows = (len(panels) + 1) // 2
+    rows = (len(drawn) + 1) // 2
     figure = new_figure(9.6, 2.7 * rows)
     axes = list(figure.subplots(rows, 2, squeeze=False).flat)
-    for axis, panel in zip(axes, panels, strict=False):
+    for axis, (panel, found) in zip(axes, drawn, strict=False):
         for (name, label), colour in zip(panel.series.items(), _TERM_COLOURS, strict=False):
-            if _known(columns, name):
+            if name in found:
                 dashed = "--" if name == "label_chance" else "-"
                 faint = len(panel.series) <= _MOST_WITH_STEPS
-                _draw_series(axis, (columns["step"], columns[name]), label, colour, dashed, raw=faint)
+                _draw_series(axis, (columns["step"], found[name]), label, colour, dashed, raw=faint)
         if panel.is_log:
             _scale_by_logarithm(axis)
         if panel.is_share:
             axis.set_ylim(-0.03, 1.03)
         dress(axis, panel.title, "step", "")
         axis.legend(frameon=False, fontsize=8)
-    for axis in axes[len(panels) :]:
+    for axis in axes[len(drawn) :]:
         axis.set_visible(False)
     return save_figure(figure, path)
+
+
+def _drawn(columns: dict[str, NDArray[np.float64]], panel: LogPanel) -> dict[str, NDArray[np.float64]]:
+    """The columns of a panel that have values."""
+    found = {name: columns[name] for name in panel.series if name in columns}
+    if panel.is_paired:
+        found = paired(found)
+    return {name: values for name, values in found.items() if np.isfinite(values).any()}
 
 
 def draw_finetuning(grid: Grid, target: str, path: Path) -> Path | None:

@@ -36,6 +36,7 @@ class Panel:
         is_log: whether the values, if all are above 0, are drawn on a log scale.
         is_share: whether they lie between 0 and 1, which are then the ends of the scale.
         is_smooth: whether they do not scatter, so that their running mean would only lag behind.
+        is_paired: whether the columns compare, so that steps at which one has no value are left out of all.
     """
 
     title: str
@@ -43,6 +44,7 @@ class Panel:
     is_log: bool = False
     is_share: bool = False
     is_smooth: bool = False
+    is_paired: bool = False
 
 
 EVERY_RUN = (
@@ -140,12 +142,21 @@ def short_labels(names: Iterable[str]) -> list[str]:
 
 def _curves(columns: Mapping[str, FloatArray], panel: Panel) -> dict[str, Curve]:
     """The columns of a panel that have values, where they have them."""
-    curves = {}
-    for name in panel.columns:
-        known = np.isfinite(columns[name]) if name in columns else np.zeros(0, bool)
-        if known.any():
-            curves[name] = (columns["step"][known], columns[name][known])
-    return curves
+    found = {name: columns[name] for name in panel.columns if name in columns}
+    if panel.is_paired:
+        found = paired(found)
+    known = {name: np.isfinite(values) for name, values in found.items()}
+    return {
+        name: (columns["step"][known[name]], values[known[name]])
+        for name, values in found.items()
+        if known[name].any()
+    }
+
+
+def paired(columns: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """Columns with NaN wherever one of them has it, so that their means are over the same steps."""
+    missing = np.any([np.isnan(values) for values in columns.values()], axis=0)
+    return {name: np.where(missing, np.nan, values) for name, values in columns.items()}
 
 
 def _time_columns(timing: Path) -> dict[str, FloatArray]:

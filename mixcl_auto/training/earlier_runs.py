@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from mixcl_auto.errors import RunError
 from mixcl_auto.io.files import read_text
+from mixcl_auto.io.workspace import previous_checkpoint
 from mixcl_auto.records.plan import DatasetPlan, Plan
 from mixcl_auto.records.plan_edits import plan_differences
 from mixcl_auto.records.plan_fields import SCRATCH_SLOW
@@ -46,7 +47,8 @@ def begun_precision(
     Raises:
         RunError: if the device can't go on in the precision that the run began in.
     """
-    if planned != "auto" or before is None or not checkpoint.is_file():
+    begun = any(file.is_file() for file in (checkpoint, previous_checkpoint(checkpoint)))
+    if planned != "auto" or before is None or not begun:
         return planned
     if before.environment.precision == "fp16" and device != "cuda":
         raise RunError(
@@ -62,15 +64,23 @@ def refuse_other_pretraining(folder: Path, before: Plan, now: Plan) -> None:
     Raises:
         RunError: listing every field that differs.
     """
-    differences = _differences(
+    _refuse(
+        folder,
+        pretraining_differences(before, now),
+        "pre-train under another name (--name), or remove that folder to start again",
+    )
+
+
+def pretraining_differences(
+    before: Plan, now: Plan, sections: Sequence[str] = ("preprocess", "network", "pretrain")
+) -> list[str]:
+    """Every field of the sections and the pool in which two plans ask for different pre-trainings."""
+    return _differences(
         before,
         now,
-        sections=("preprocess", "network", "pretrain"),
+        sections=sections,
         datasets=lambda plan: plan.pool,
         dataset_fields=("labels", "cases", "fingerprint"),
-    )
-    _refuse(
-        folder, differences, "pre-train under another name (--name), or remove that folder to start again"
     )
 
 

@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.resources
 import os
 import platform
+import re
 import shutil
 import sys
 import time
@@ -19,22 +20,9 @@ from mixcl_auto.workflows.inputs import Folder, open_workspace
 
 State = Literal["ok", "warning", "problem"]
 
-LIBRARIES = (
-    "mixcl_auto",
-    "torch",
-    "monai",
-    "SimpleITK",
-    "numpy",
-    "scipy",
-    "numba",
-    "blosc2",
-    "edt",
-    "batchgenerators",
-    "pandas",
-    "pydantic",
-    "safetensors",
-)
-OPTIONAL_LIBRARIES = ("isal", "ray", "tensorboard")
+PACKAGE = "mixcl_auto"
+EXTRAS = ("dicom", "export", "fast", "ray", "tensorboard")
+"""What users may install beside; the others are for who works on the package itself."""
 SHIPPED = (
     *(f"presets/{name}.json" for name in PRESETS),
     "raw_data_template/README.md",
@@ -81,15 +69,33 @@ def _guarded(name: str, look: Callable[[], list[Check]]) -> list[Check]:
 
 
 def check_libraries() -> list[Check]:
-    """Python and the libraries, with their versions."""
+    """Python, the package and what it requires, with their versions."""
     found = [Check("ok", "Python", f"{platform.python_version()} at {sys.executable}")]
-    for library in LIBRARIES + OPTIONAL_LIBRARIES:
+    for library, extra in {PACKAGE: None, **required_libraries()}.items():
         try:
             found.append(Check("ok", library, importlib.metadata.version(library)))
         except importlib.metadata.PackageNotFoundError:
-            optional = library in OPTIONAL_LIBRARIES
-            finding = "not installed (optional)" if optional else "not installed; install mixcl_auto again"
-            found.append(Check("ok" if optional else "problem", library, finding))
+            remedy = f"optional: pip install '{PACKAGE}[{extra}]'" if extra else f"install {PACKAGE} again"
+            found.append(Check("ok" if extra else "problem", library, f"not installed; {remedy}"))
+    return found
+
+
+def required_libraries() -> dict[str, str | None]:
+    """What the installed package requires: its name to the extra that it belongs to, if any.
+
+    A package that is not installed, but run from its sources, tells of nothing.
+    """
+    try:
+        requirements = importlib.metadata.requires(PACKAGE) or []
+    except importlib.metadata.PackageNotFoundError:
+        return {}
+    found: dict[str, str | None] = {}
+    for requirement in requirements:
+        name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+        marker = re.search(r"extra == [\"'](\w+)", requirement)
+        extra = marker[1] if marker else None
+        if extra is None or extra in EXTRAS:
+            found.setdefault(name, extra)
     return found
 
 

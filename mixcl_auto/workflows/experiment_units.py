@@ -1,5 +1,6 @@
 """The units of an experiment: each a run with a folder, and a command that carries it out."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,9 +95,11 @@ class Experiment:
             for made in pretrainings_for(plan, (key.init for key in keys))
             if made.name in wanted or is_pretrained(workspace.pretrain(plan_name, made.name))
         }
-        given = given_inits(plan)
+        given, parts = given_inits(plan), parts_of_arms(keys)
         finetunings = [
-            self._finetuning(key, folder, splits[key.dataset], given[key.init], pretrainings.get(key.init))
+            self._finetuning(
+                key, folder, parts[key], splits[key.dataset], given[key.init], pretrainings.get(key.init)
+            )
             for key, folder in folders.items()
         ]
         return (*pretrainings.values(), *finetunings)
@@ -117,7 +120,13 @@ class Experiment:
         )
 
     def _finetuning(
-        self, key: RunKey, folder: FinetuneFolder, split: DatasetSplit, given: str, needed: GridUnit | None
+        self,
+        key: RunKey,
+        folder: FinetuneFolder,
+        part: str,
+        split: DatasetSplit,
+        given: str,
+        needed: GridUnit | None,
     ) -> GridUnit:
         plan = self.project.plan
         init = str(Path(given).absolute()) if given != key.init else given
@@ -132,7 +141,7 @@ class Experiment:
             steps=plan.finetune.total_iterations(len(split.training_cases(key.fold, key.fraction))),
             threads=plan.finetune.threads,
             arm=(key.dataset, key.init, share),
-            part=f"fold {key.fold}" + (f", seed {key.seed}" if len(plan.experiment.seeds) > 1 else ""),
+            part=part,
             needs=needed.name if needed else None,
         )
 
@@ -170,6 +179,16 @@ def every_init(plan: Plan) -> tuple[str, ...]:
     experiment = plan.experiment
     every = (SCRATCH, MIXCL, *experiment.ablations, *experiment.ablation_inits, *experiment.inits)
     return tuple(dict.fromkeys(every))
+
+
+def parts_of_arms(keys: Collection[RunKey]) -> dict[RunKey, str]:
+    """What tells each run from others of its arm: the fold, and the seed where the arm has several."""
+    seeds: dict[tuple[str, str, float], set[int]] = {}
+    for key in keys:
+        seeds.setdefault(key[:3], set()).add(key.seed)
+    return {
+        key: f"fold {key.fold}" + (f", seed {key.seed}" if len(seeds[key[:3]]) > 1 else "") for key in keys
+    }
 
 
 def is_scored(folder: FinetuneFolder) -> bool:

@@ -29,8 +29,8 @@ class Project:
     """The plan's file name without ``.json``, which names its results."""
 
 
-def is_plain_name(name: str) -> bool:
-    """Whether a name can be part of a path and can't leave it: letters, digits, - and _."""
+def is_plan_name(name: str) -> bool:
+    """Whether a plan can be called so: letters, digits, - and _, which need no quotes in any shell."""
     return re.fullmatch(r"[A-Za-z0-9_-]+", name) is not None
 
 

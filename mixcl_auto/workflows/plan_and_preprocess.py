@@ -27,7 +27,7 @@ from mixcl_auto.records.finding import Finding
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.validation.resources import fitting_jobs, largest_case_bytes, resource_findings
 from mixcl_auto.validation.validate import invalid_cases, judge
-from mixcl_auto.workflows.inputs import Folder, is_plain_name, link_raw_data, open_workspace
+from mixcl_auto.workflows.inputs import Folder, is_plan_name, link_raw_data, open_workspace
 from mixcl_auto.workflows.step_memory import step_measure
 from mixcl_auto.workflows.validate import findings_json, inspection_jobs, read_datasets
 
@@ -104,7 +104,7 @@ def plan_and_preprocess(
         PlanError: if a wish, an edit or the name can't be used.
         RunError: if the engine can't be opened, or if one of its machines does not share the workspace.
     """
-    if not is_plain_name(name):
+    if not is_plan_name(name):
         raise PlanError(f"a plan can't be called {name!r}: use letters, digits, - and _")
     edits = list(edits)
     check_wishes(preset, edits, spacing=spacing, window=window, memory_gb=memory_gb)  # before data are read

@@ -55,13 +55,14 @@ def train_and_score_on_the_way(
         progress: told of every case that is scored.
     """
     steps = _steps_within(folder, plan, plan.total_iterations(training_cases))
-    pending = [step for step in steps if not folder.scores_at(step).is_file()]
-    if pending and _is_trained(folder):
-        _warn_of_lost(folder, pending)
-        pending = []
-    for step in pending:
-        go_on(stop_at=step)
-        _score_after(step, workspace, folder, device, progress)
+    if _is_trained(folder):
+        if lost := [step for step in steps if not folder.scores_at(step).is_file()]:
+            _warn_of_lost(folder, lost)
+        steps = []
+    for step in steps:
+        go_on(stop_at=step)  # a run that begins removes an earlier one's scores, so they are looked for after
+        if not folder.scores_at(step).is_file():
+            _score_after(step, workspace, folder, device, progress)
     go_on()
 
 

@@ -15,6 +15,7 @@ from mixcl_auto.errors import RunError
 from mixcl_auto.planning.memory import Measure
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.plan import Plan
+from mixcl_auto.training.out_of_memory import is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +27,6 @@ _CUDA_CONTEXT_GB = 0.5
 """Kernels and the driver's own buffers, which torch's allocator does not see."""
 _REST_OF_RUN_GB = 0.2
 """What runs of phantoms held beyond such a step on a CPU: loader, compiled kernels, prediction, figures."""
-_OUT_OF_MEMORY = ("alloc", "out of memory", "could not create a", "cannot create a")
-"""Of torch, CUDA and oneDNN."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +129,6 @@ def limit_memory(device: "torch.device", limit_gb: float) -> None:
         limit, hardest = int(limit_gb * _GB), resource.getrlimit(resource.RLIMIT_DATA)[1]
         limit = limit if hardest == resource.RLIM_INFINITY else min(limit, hardest)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, hardest))
-
-
-def is_out_of_memory(problem: BaseException) -> bool:
-    """Whether an error of torch or Python says that memory was lacking."""
-    return isinstance(problem, MemoryError) or any(sign in str(problem).lower() for sign in _OUT_OF_MEMORY)
 
 
 def _proc_kb(file: str, key: str) -> int | None:

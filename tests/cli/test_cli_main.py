@@ -47,13 +47,20 @@ def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", ["pretrain", "finetune", "probe", "benchmark", "experiment", "report"])
-def test_a_mistyped_plan_is_told_before_torch_is_imported(tmp_path: Path, command: str) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(["pretrain"], ["finetune"], ["probe"], ["benchmark"], ["experiment"], ["report"], ["evaluate"]),
+        *(["predict", "-i", ".", "-o", "out"], ["export", "encoder", "-o", "out"]),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_mistyped_plan_is_told_before_torch_is_imported(tmp_path: Path, command: list[str]) -> None:
     code = (
         "import sys\n"
         "from click.testing import CliRunner\n"
         "from mixcl_auto.cli.main import cli\n"
-        f"result = CliRunner().invoke(cli, ['-w', {str(tmp_path)!r}, {command!r}, '-p', 'nope'])\n"
+        f"result = CliRunner().invoke(cli, ['-w', {str(tmp_path)!r}, *{command!r}, '-p', 'nope'])\n"
         "assert result.exit_code == 1, result.output\n"
         "assert \"no plan 'nope'\" in result.output, result.output\n"
         "print('torch' in sys.modules)\n"

@@ -70,12 +70,24 @@ def volume_at(**changes):
     return Volume(np.zeros((4, 5, 6), np.uint8), (1.0, 1.0, 2.0), grid)
 
 
+def volume_of(slices, thickness_mm):
+    spacing_mm = (1.0, 1.0, thickness_mm)
+    grid = ras_geometry((4, 5, slices), spacing_mm)
+    return Volume(np.zeros((4, 5, slices), np.uint8), spacing_mm, grid)
+
+
 def test_grids_that_lie_elsewhere_are_refused_and_rounding_is_forgiven():
     check_grids("a", volume_at(), volume_at(origin_mm=(0.1, 0.0, -0.1)))
     with pytest.raises(DataError, match=r"case a: the grids lie up to 30\.0 mm apart in space"):
         check_grids("a", volume_at(), volume_at(origin_mm=(0.0, 0.0, 30.0)))
     with pytest.raises(DataError, match="apart in space"):
         check_grids("a", volume_at(), volume_at(direction=(1.0, 0, 0, 0, 1, 0, 0, 0, 1), orientation="LPS"))
+
+
+def test_a_spacing_that_validation_takes_for_rounding_is_scored():
+    check_grids("a", volume_of(40, 0.8), volume_of(40, 0.803))  # 0.15 voxels at the far end
+    with pytest.raises(DataError, match=r"up to 7\.8 mm apart.*4 x 5 x 40 voxels of 1 x 1 x 1 mm"):
+        check_grids("a", volume_of(40, 0.8), volume_of(40, 1.0))
 
 
 def test_the_same_voxels_stored_in_another_order_are_the_same_grid():

@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from cached_phantoms import edited
+from cached_phantoms import TARGET, edited
 
 from mixcl_auto.errors import RunError, WeightsError
+from mixcl_auto.finetuning.finetune import finetune
 from mixcl_auto.finetuning.initial_weights import (
     Init,
     find_init,
@@ -101,6 +102,24 @@ def test_pretrained_arm_differs_from_scratch_in_the_encoder_alone(cached: Cached
 def differing_shared(first: Backbone, second: Backbone) -> set[str]:
     one, two = first.state_dict(), second.state_dict()
     return {n for n in one if one[n].shape != two[n].shape or not torch.equal(one[n], two[n])}
+
+
+def test_a_pre_training_that_saw_the_target_is_told_though_the_plan_was_made_anew(
+    cached: Cached, caplog: pytest.LogCaptureFixture
+) -> None:
+    workspace, plan = cached
+    target = plan.dataset(TARGET)
+    both = target.model_copy(update={"role": "both"})
+    datasets = tuple(both if dataset is target else dataset for dataset in plan.datasets)
+    put_pretraining((workspace, plan.model_copy(update={"datasets": datasets})), "seen")
+    put_pretraining(cached, "unseen")
+    short = edited(plan, "finetune", iterations=1)
+    told = []
+    for name in ("seen", "unseen"):
+        caplog.clear()
+        finetune(workspace, short, "plan", dataset=TARGET, fold=0, fraction=1.0, init=name, device="cpu")
+        told.append(f"{TARGET} was in the pool of the pre-training {name}" in caplog.text)
+    assert told == [True, False]
 
 
 def test_loaded_parameters_are_reported_exactly(cached: Cached, caplog: pytest.LogCaptureFixture) -> None:

@@ -128,12 +128,6 @@ def test_autocast_reaches_the_network_and_logits_stay_float32():
     assert logits.dtype == np.float32
 
 
-def test_progress_counts_all_windows():
-    done = []
-    predict(Counting(), random_image((40, 40, 16)), advance=done.append)
-    assert sum(done) == len(lay_out_windows((40, 40, 16), (16, 16, 16), 0.5).starts)
-
-
 def test_a_single_voxel_of_body_is_seen_wherever_it_lies():
     for voxel in [(0, 0, 0), (5, 3, 7), (15, 15, 15)]:
         image, seen = np.zeros((16, 16, 16), np.float32), []

@@ -10,12 +10,12 @@ from mixcl_auto.errors import WeightsError
 from mixcl_auto.io.checkpoints import (
     load_checkpoint,
     load_weights,
-    previous_checkpoint,
     read_state,
     save_checkpoint,
     save_weights,
     weights_metadata,
 )
+from mixcl_auto.io.workspace import previous_checkpoint
 
 
 def test_a_state_comes_back(tmp_path):

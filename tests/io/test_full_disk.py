@@ -11,7 +11,6 @@ from mixcl_auto.io.case_cache import cached_key, write_case
 from mixcl_auto.io.checkpoints import (
     load_checkpoint,
     load_weights,
-    previous_checkpoint,
     save_checkpoint,
     save_weights,
 )
@@ -19,6 +18,7 @@ from mixcl_auto.io.files import write_text
 from mixcl_auto.io.images import read_labels, write_labels
 from mixcl_auto.io.orientation import ras_geometry
 from mixcl_auto.io.probabilities import probability_files
+from mixcl_auto.io.workspace import previous_checkpoint
 from mixcl_auto.records.case import CachedCase
 
 SHAPE = (64, 48, 40)

@@ -329,5 +329,32 @@ def test_a_target_within_the_pool_is_not_to_be_trusted(full_lab):
     full_lab.plan = full_lab.plan.model_copy(update={"datasets": (full_lab.plan.datasets[0], both)})
     fill(full_lab, scratch=[0.5, 0.4, 0.9], scratch_2=[0.51, 0.39, 0.9], mixcl=[0.6, 0.5, 1.0])
     cautions = {verdict.question: verdict.caution for verdict in verdicts(full_lab)}
-    assert cautions["pre-training"].startswith("The target is a part of the pool (role both)")
+    assert cautions["pre-training"].startswith("Target_1 was in the pool that mixcl was pre-trained on")
     assert "pool" not in cautions["control"]
+
+
+def test_a_pre_training_that_has_seen_the_target_stays_so_when_the_plan_is_made_anew(full_lab) -> None:
+    planned = full_lab.plan
+    both = planned.dataset("Target_1").model_copy(update={"role": "both"})
+    full_lab.plan = planned.model_copy(update={"datasets": (planned.datasets[0], both)})
+    full_lab.pretrain("mixcl")
+    full_lab.plan = planned
+    full_lab.pretrain("supervised", method="supervised")
+    fill(full_lab, scratch=[0.5, 0.4, 0.9], mixcl=[0.6, 0.5, 1.0], supervised=[0.6, 0.5, 0.9])
+    cautions = {(verdict.question, verdict.init): verdict.caution for verdict in verdicts(full_lab)}
+    seen = "Target_1 was in the pool that mixcl was pre-trained on"
+    assert cautions["pre-training", "mixcl"].startswith(seen)
+    assert cautions["objective", "mixcl"].startswith(seen)
+    assert "pool" not in cautions["pre-training", "supervised"]
+
+
+def test_an_ablation_at_a_share_of_its_own_has_a_sentence_and_nothing_else_has(full_lab) -> None:
+    full_lab.pretrain("mixcl")
+    full_lab.pretrain("no_reconstruction", without=("reconstruction",))
+    for fold in range(3):
+        for init, dice in (("scratch", 0.4), ("mixcl", 0.6), ("no_reconstruction", 0.5 + 0.01 * fold)):
+            without = ("reconstruction",) if init == "no_reconstruction" else ()
+            full_lab.finetune(init, 0.3, fold, dice, without=without)
+    (found,) = verdicts(full_lab)
+    assert (found.question, found.init, found.baseline) == ("ablation", "no_reconstruction", "mixcl")
+    assert found.outcome == "lower"

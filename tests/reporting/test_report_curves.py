@@ -34,6 +34,8 @@ def test_terms_without_values_are_left_out_of_the_curves(make_lab, tmp_path):
     log = tmp_path / "log.csv"
     log.write_text("step,identity,label,label_chance,reconstruction\n1,,,,0.5\n2,,,,0.4\n")
     assert draw_pretraining(log, tmp_path / "one.svg") is not None
+    log.write_text("step,label,label_chance\n1,0,\n2,0,\n")  # no sample had a pair: nothing to compare
+    assert draw_pretraining(log, tmp_path / "none.svg") is None
     log.write_text("step,identity,label\n1,,\n2,,\n")
     assert draw_pretraining(log, tmp_path / "none.svg") is None
 

@@ -3,6 +3,7 @@ import pytest
 from mixcl_auto.io.files import write_text
 from mixcl_auto.io.plans import write_split
 from mixcl_auto.records.failure import Failure
+from mixcl_auto.records.plan_edits import edit_plan
 from mixcl_auto.records.split import DatasetSplit, Fold
 from mixcl_auto.reporting.grid import RunKey, collect_grid
 from mixcl_auto.reporting.overview import missing_rows, pretraining_table, shortfall
@@ -236,3 +237,15 @@ def test_the_table_of_pretrainings_names_what_is_not_the_plans(make_lab):
     table = pretraining_table(collect(lab))
     unlike = {row[0]: row[table.columns.index("Unlike the plan")] for row in table.rows}
     assert unlike == {"mixcl": "", "levels": "seed=1, label_level=[1, 2, 3]"}
+
+
+def test_a_pre_training_on_another_pool_or_network_is_not_taken_for_the_plans(make_lab):
+    lab = make_lab(fractions=(1.0,), folds=(0,))
+    planned = lab.plan
+    other = edit_plan(planned, ["network.layers=4"])
+    pool = other.datasets[0].model_copy(update={"cases": ("p1",)})
+    lab.plan = other.model_copy(update={"datasets": (pool, *other.datasets[1:])})
+    lab.pretrain("mixcl", seed=1)
+    lab.plan = planned
+    (row,) = pretraining_table(collect(lab)).rows
+    assert row[3] == "seed=1; network.layers: 4 and 12; datasets.Pool_A.cases: not the same"

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixcl_auto.training.curves import Panel, draw_curves, read_columns, running_mean, short_labels
+from mixcl_auto.training.curves import Panel, draw_curves, paired, read_columns, running_mean, short_labels
 
 
 def test_running_mean_worked_by_hand() -> None:
@@ -17,6 +17,14 @@ def test_empty_cells_are_read_as_nan(tmp_path: Path) -> None:
     columns = read_columns(tmp_path / "log.csv")
     assert columns["step"].tolist() == [1, 2]
     np.testing.assert_array_equal(columns["share"], [np.nan, 0.75])
+
+
+def test_columns_that_compare_have_values_at_the_same_steps() -> None:
+    """A step at which no sample has a pair for Eq. 6 has a label loss of 0 and no chance."""
+    log = {"label": np.array([3.0, 0.0, 2.0]), "label_chance": np.array([3.0, np.nan, 3.0])}
+    found = paired(log)
+    np.testing.assert_array_equal(found["label"], [3.0, np.nan, 2.0])
+    np.testing.assert_array_equal(found["label_chance"], log["label_chance"])
 
 
 def write_log(folder: Path, steps: int = 8) -> Path:

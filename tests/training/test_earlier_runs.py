@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from mixcl_auto.errors import RunError
+from mixcl_auto.io.workspace import previous_checkpoint
 from mixcl_auto.records.plan import DatasetPlan, Plan
 from mixcl_auto.records.plan_edits import edit_plan
 from mixcl_auto.records.run import Environment, FinetuneRun, LoadedWeights, PretrainRun
@@ -122,6 +123,8 @@ def test_a_run_goes_on_in_the_precision_that_it_began_in(tmp_path: Path) -> None
     cpu, checkpoint = "cpu", tmp_path / "checkpoint.pt"
     before = finetuning(None)  # in fp32
     assert begun_precision(before, checkpoint, "auto", cpu) == "auto"
+    previous_checkpoint(checkpoint).touch()  # as a kill between the two renames leaves it
+    assert begun_precision(before, checkpoint, "auto", cpu) == "fp32"
     checkpoint.touch()
     assert begun_precision(before, checkpoint, "auto", cpu) == "fp32"
     assert begun_precision(before, checkpoint, "bf16", cpu) == "bf16"

@@ -30,10 +30,27 @@ def test_one_broken_check_does_not_hide_the_others(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_missing_library_is_a_problem_and_an_optional_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LIBRARIES", ("no-such-library",))
-    monkeypatch.setattr(module, "OPTIONAL_LIBRARIES", ("no-such-extra",))
-    states = {check.name: check.state for check in module.check_libraries()}
-    assert states == {"Python": "ok", "no-such-library": "problem", "no-such-extra": "ok"}
+    monkeypatch.setattr(
+        module, "required_libraries", lambda: {"no-such-library": None, "no-such-part": "ray"}
+    )
+    checks = {check.name: check for check in module.check_libraries()}
+    assert checks["no-such-library"].state == "problem"
+    assert checks["no-such-part"].state == "ok"
+    assert checks["no-such-part"].finding == "not installed; optional: pip install 'mixcl_auto[ray]'"
+
+
+def test_all_that_the_package_requires_is_looked_at() -> None:
+    found = module.required_libraries()
+    assert {found[name] for name in ("torch", "einops", "click", "jinja2")} == {None}
+    assert (found["highdicom"], found["isal"], found["ray"]) == ("dicom", "fast", "ray")
+    assert "pytest" not in found
+
+
+def test_a_package_run_from_its_sources_requires_nothing_that_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "PACKAGE", "never-installed")
+    assert module.required_libraries() == {}
 
 
 def test_a_missing_file_of_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,19 @@ def test_another_seed_than_the_plans_is_set_by_the_command(edit) -> None:
     ]
 
 
+def test_runs_of_an_arm_are_told_apart_by_their_seeds_where_it_has_several(edit) -> None:
+    units = edit(
+        *("experiment.seeds=[0]", 'experiment.fraction_seeds={"0.25":[0,1]}', "experiment.folds=[0]"),
+        *("experiment.fractions=[0.25,1]", 'experiment.inits=["scratch"]'),
+        table="1",
+    ).units()
+    assert {(unit.arm[-1], unit.part) for unit in units} == {
+        ("25 %", "fold 0, seed 0"),
+        ("25 %", "fold 0, seed 1"),
+        ("100 %", "fold 0"),
+    }
+
+
 def test_a_pre_training_is_not_needed_once_its_fine_tunings_are_done(edit) -> None:
     experiment = edit("experiment.fractions=[0.25]", 'experiment.inits=["mixcl"]', table="1")
     first, second = experiment.units()

@@ -7,7 +7,7 @@ from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.records.plan import DatasetPlan, Plan
 from mixcl_auto.workflows.inputs import (
     choose_target,
-    is_plain_name,
+    is_plan_name,
     open_project,
     open_workspace,
     refuse_idle_edits,
@@ -64,8 +64,8 @@ def test_a_plan_is_found_by_name_and_edited_in_the_copy(tmp_path: Path, given: s
 @pytest.mark.parametrize(
     ("name", "plain"), [("mixcl", True), ("no_label-2", True), ("", False), ("..", False), ("a/b", False)]
 )
-def test_plain_names_can_not_leave_a_folder(name: str, plain: bool) -> None:
-    assert is_plain_name(name) is plain
+def test_names_of_plans_can_not_leave_a_folder(name: str, plain: bool) -> None:
+    assert is_plan_name(name) is plain
 
 
 def test_an_edit_that_a_command_would_ignore_is_refused() -> None:

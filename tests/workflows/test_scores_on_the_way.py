@@ -151,6 +151,25 @@ def test_a_run_that_is_killed_while_it_scores_goes_on_from_that_step(
     assert contents(finetune(workspace, ON_THE_WAY)) == contents(scored)
 
 
+def test_a_run_that_begins_anew_is_scored_anew_on_the_way(
+    scored: FinetuneFolder, fresh_planned_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its checkpoint is gone; what it was scored with lies there still."""
+    workspace, folder = fresh_planned_workspace, folder_of(fresh_planned_workspace)
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scores_on_the_way, "saved_network", die)
+        with pytest.raises(Killed):
+            finetune(workspace, ON_THE_WAY)
+    folder.checkpoint.unlink()
+    for step in STEPS:
+        folder.scores_at(step).write_text("of an earlier run")
+    assert contents(finetune(workspace, ON_THE_WAY)) == contents(scored)
+
+
 def test_a_run_that_went_beyond_a_step_goes_on_without_its_scores(
     scored: FinetuneFolder, fresh_planned_workspace: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -200,19 +200,6 @@ def test_a_gpus_memory_is_what_torch_allocates_there(monkeypatch: pytest.MonkeyP
     assert fractions == [0.25, 1.0]
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 23.64 GiB",
-        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
-        "could not create a primitive",
-        "std::bad_alloc",
-    ],
-)
-def test_messages_of_lacking_memory_are_known(message: str) -> None:
-    assert step_memory.is_out_of_memory(RuntimeError(message))
-
-
 def test_the_command_plans_for_the_memory_that_it_is_given(
     phantom_workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tiny_edits: tuple[str, ...]
 ) -> None:

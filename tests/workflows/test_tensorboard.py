@@ -13,8 +13,7 @@ from event_points import logged_points, read_points
 import mixcl_auto
 from mixcl_auto.distributed.ranks import Ranks
 from mixcl_auto.errors import RunError
-from mixcl_auto.io.checkpoints import previous_checkpoint
-from mixcl_auto.io.workspace import Workspace
+from mixcl_auto.io.workspace import Workspace, previous_checkpoint
 from mixcl_auto.workflows import pretrain as workflow
 from mixcl_auto.workflows.experiment import experiment_commands
 
