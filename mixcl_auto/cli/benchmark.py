@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from mixcl_auto.cli.options import (
+    OnceEach,
     Settings,
     dataset_option,
     device_option,
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from mixcl_auto.workflows.benchmark_figures import StageFigures
 
 
-@click.command("benchmark", short_help="Measure what limits training under a plan.")
+@click.command("benchmark", cls=OnceEach, short_help="Measure what limits training under a plan.")
 @plan_option
 @click.option(
     "--stage",

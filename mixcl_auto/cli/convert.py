@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mixcl_auto.cli.options import Settings, jobs_option, pass_settings
+from mixcl_auto.cli.options import OnceEach, Settings, jobs_option, pass_settings
 
 if TYPE_CHECKING:
     from mixcl_auto.workflows.convert import Converted
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 LAYOUT_NAMES = ("msd", "kits19", "nih_pancreas", "btcv")
 
 
-@click.command("convert", short_help="Describe a public dataset where it lies.")
+@click.command("convert", cls=OnceEach, short_help="Describe a public dataset where it lies.")
 @click.argument("layout", type=click.Choice(LAYOUT_NAMES))
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option(

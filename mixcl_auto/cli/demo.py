@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from mixcl_auto.cli.options import FiniteRange, Settings, pass_settings
+from mixcl_auto.cli.options import FiniteRange, OnceEach, Settings, pass_settings
 from mixcl_auto.cli.report import print_report
 
 
-@click.command("demo", short_help="Run every stage on phantoms, in minutes.")
+@click.command("demo", cls=OnceEach, short_help="Run every stage on phantoms, in minutes.")
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mixcl_auto.cli.options import Settings, device_option, pass_settings
+from mixcl_auto.cli.options import OnceEach, Settings, device_option, pass_settings
 
 if TYPE_CHECKING:
     from mixcl_auto.workflows.repeat_step import RepeatedStep
 
 
-@click.command("doctor", short_help="Check this machine and installation.")
+@click.command("doctor", cls=OnceEach, short_help="Check this machine and installation.")
 @device_option
 @click.option(
     "--step",

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from mixcl_auto.cli.options import (
+    OnceEach,
     Settings,
     dataset_option,
     fold_option,
@@ -19,7 +20,7 @@ from mixcl_auto.cli.options import (
 OF_RUNS = ("fold", "fraction", "init", "seed")
 
 
-@click.command("evaluate", short_help="Score predictions against references.")
+@click.command("evaluate", cls=OnceEach, short_help="Score predictions against references.")
 @click.option(
     "--predictions",
     type=click.Path(exists=True, file_okay=False, path_type=Path),

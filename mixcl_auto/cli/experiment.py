@@ -6,6 +6,7 @@ import click
 
 from mixcl_auto.cli.options import (
     FiniteRange,
+    OnceEach,
     Settings,
     address_option,
     device_option,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from mixcl_auto.records.experiment import TableChoice
 
 
-@click.command("experiment", short_help="Run the whole grid of the plan's experiment.")
+@click.command("experiment", cls=OnceEach, short_help="Run the whole grid of the plan's experiment.")
 @plan_option
 @click.option(
     "--table",

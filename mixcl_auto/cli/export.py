@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mixcl_auto.cli.options import (
+    OnceEach,
     Settings,
     dataset_option,
     fold_option,
@@ -24,7 +25,7 @@ OF_ENCODERS = ("name",)
 OF_SEGMENTERS = ("dataset", "fold", "fraction", "init", "seed")
 
 
-@click.command("export", short_help="Write a model for use elsewhere.")
+@click.command("export", cls=OnceEach, short_help="Write a model for use elsewhere.")
 @click.argument("kind", type=click.Choice(["encoder", "segmenter", "bundle", "onnx"]))
 @click.option(
     "-o",

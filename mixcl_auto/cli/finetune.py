@@ -3,6 +3,7 @@
 import click
 
 from mixcl_auto.cli.options import (
+    OnceEach,
     Settings,
     dataset_option,
     device_option,
@@ -18,7 +19,7 @@ from mixcl_auto.cli.options import (
 )
 
 
-@click.command("finetune", short_help="Fine-tune, predict and score one fold.")
+@click.command("finetune", cls=OnceEach, short_help="Fine-tune, predict and score one fold.")
 @plan_option
 @dataset_option
 @fold_option(multiple=False)
@@ -46,6 +47,8 @@ def finetune(
 
     A stopped run goes on by the same command; a finished one is left as it is.
     """
+    if seed is not None and any(edit.startswith("finetune.seed=") for edit in edits):
+        raise click.UsageError("--seed and --set finetune.seed=... name the same field: give one of the two")
     settings.check_plan(plan, edits, dataset)
 
     from mixcl_auto.cli.progress_bar import open_progress

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import click
 
+from mixcl_auto.cli.options import OnceEach
+
 Numbers = tuple[float, ...] | Literal["auto"]
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
@@ -36,7 +38,7 @@ class AutoOrNumbers(click.ParamType[Numbers]):
         return tuple(float(part) for part in parts)
 
 
-class NumbersCommand(click.Command):
+class NumbersCommand(OnceEach):
     """A command whose ``AutoOrNumbers`` options may be followed by separate numbers.
 
     An option of click takes a fixed number of values: ``--spacing 1.5 1.5 2`` is joined into one before.

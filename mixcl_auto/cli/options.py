@@ -36,6 +36,21 @@ class Settings:
             choose_target(project.plan, dataset)
 
 
+class OnceEach(click.Command):
+    """A command that refuses an option given twice, of which click takes the last without a word."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line."""
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        for option in given:
+            single = isinstance(option, click.Option) and not (option.multiple or option.is_flag)
+            if single and given.count(option) > 1:
+                raise click.UsageError(
+                    f"{max(option.opts, key=len)} is given twice; it takes one value.", ctx
+                )
+        return super().parse_args(ctx, args)
+
+
 class FiniteRange(click.FloatRange):
     """Numbers in a range; nan, which is in none, and infinity are refused."""
 

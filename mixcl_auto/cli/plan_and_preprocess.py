@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    "plan_and_preprocess", cls=NumbersCommand, short_help="Measure the data, write the plan, fill the cache."
+    "plan_and_preprocess",
+    cls=NumbersCommand,
+    short_help="Measure the data, write the plan, fill the cache.",
 )
 @raw_data_option
 @datasets_option

@@ -7,6 +7,7 @@ import click
 from click.core import ParameterSource
 
 from mixcl_auto.cli.options import (
+    OnceEach,
     Settings,
     dataset_option,
     device_option,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 FLIPS = ("x", "y", "z", "xy", "xz", "yz", "xyz")
 
 
-@click.command("predict", short_help="Segment scans with fine-tuned models.")
+@click.command("predict", cls=OnceEach, short_help="Segment scans with fine-tuned models.")
 @click.option(
     "-i",
     "--input",

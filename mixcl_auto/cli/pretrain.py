@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mixcl_auto.cli.options import (
+    OnceEach,
     Settings,
     device_option,
     max_time_option,
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from mixcl_auto.records.plan_fields import Method, Term
 
 
-@click.command("pretrain", short_help="Pre-train the encoder on the pool.")
+@click.command("pretrain", cls=OnceEach, short_help="Pre-train the encoder on the pool.")
 @plan_option
 @click.option(
     "--name",

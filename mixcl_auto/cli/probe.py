@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mixcl_auto.cli.options import (
+    OnceEach,
     Settings,
     dataset_option,
     device_option,
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from mixcl_auto.records.probe import LevelProbe, ProbedClass, ProbeResult
 
 
-@click.command("probe", short_help="Measure what frozen encoders know of the organs.")
+@click.command("probe", cls=OnceEach, short_help="Measure what frozen encoders know of the organs.")
 @plan_option
 @click.option(
     "--name",

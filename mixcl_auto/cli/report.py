@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mixcl_auto.cli.options import Settings, pass_settings, plan_option
+from mixcl_auto.cli.options import OnceEach, Settings, pass_settings, plan_option
 
 if TYPE_CHECKING:
     from mixcl_auto.io.workspace import ReportFolder
 
 
-@click.command("report", short_help="Write the tables and the HTML page.")
+@click.command("report", cls=OnceEach, short_help="Write the tables and the HTML page.")
 @plan_option
 @click.option(
     "--with-paper",

@@ -4,10 +4,17 @@ from pathlib import Path
 
 import click
 
-from mixcl_auto.cli.options import Settings, datasets_option, jobs_option, pass_settings, raw_data_option
+from mixcl_auto.cli.options import (
+    OnceEach,
+    Settings,
+    datasets_option,
+    jobs_option,
+    pass_settings,
+    raw_data_option,
+)
 
 
-@click.command("validate", short_help="List every problem of the raw data.")
+@click.command("validate", cls=OnceEach, short_help="List every problem of the raw data.")
 @raw_data_option
 @datasets_option
 @jobs_option

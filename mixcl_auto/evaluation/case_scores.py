@@ -19,10 +19,11 @@ from mixcl_auto.records.score import OrganScore
 
 LabelMap = NDArray[np.integer]
 
+_SPACING_VOXELS = 0.5
+"""What a difference of spacing may add up to over the scan: more than validation forgives between a scan and
+its label map, so that what was trained on is scored."""
 _FARTHEST_VOXELS = 1.0
-"""How far apart two grids may lie anywhere, in the largest voxel side; headers are rounded, flips are not.
-
-More than validation forgives between a scan and its label map: what was trained on must be scored."""
+"""How far apart two grids may lie anywhere, in the largest voxel side; headers are rounded, flips are not."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,10 @@ def check_grids(case: str, reference: Volume, prediction: Volume) -> None:
     Raises:
         DataError: naming both grids.
     """
-    if reference.array.shape != prediction.array.shape:
+    if (
+        reference.array.shape != prediction.array.shape
+        or _drift_voxels(reference, prediction) > _SPACING_VOXELS
+    ):
         raise DataError(
             f"case {case}: the grids differ: the reference has {_grid(reference)}, the prediction "
             f"{_grid(prediction)} (RAS); write the prediction on the scan's own grid"
@@ -95,10 +99,16 @@ def check_grids(case: str, reference: Volume, prediction: Volume) -> None:
     apart_mm = np.linalg.norm(corners_mm(reference.geometry) - corners_mm(prediction.geometry), axis=1).max()
     if apart_mm > _FARTHEST_VOXELS * max(reference.spacing_mm):
         raise DataError(
-            f"case {case}: the grids lie up to {apart_mm:.1f} mm apart in space: the reference has "
-            f"{_grid(reference)}, the prediction {_grid(prediction)} (RAS), or origin or direction differ; "
-            "write the prediction on the scan's own grid"
+            f"case {case}: the grids lie up to {apart_mm:.1f} mm apart in space (origin or direction differ)"
+            "; write the prediction with its scan's origin and direction"
         )
+
+
+def _drift_voxels(reference: Volume, prediction: Volume) -> float:
+    """What the spacings' difference adds up to from the first voxel to the last, at most, in voxels."""
+    spacing_mm = np.array(reference.spacing_mm)
+    drift_mm = np.abs(spacing_mm - prediction.spacing_mm) * (np.array(reference.array.shape) - 1)
+    return float((drift_mm / spacing_mm).max())
 
 
 def _grid(volume: Volume) -> str:

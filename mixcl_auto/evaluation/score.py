@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from mixcl_auto.errors import DataError, RunError
 from mixcl_auto.evaluation.case_scores import CaseMaps, LabelMap, check_grids, score_case
 from mixcl_auto.io.case_cache import CaseReader
@@ -134,6 +136,8 @@ def score_folder(
         DataError: if there are no references, a file can't be read, or the grids of a case differ.
     """
     listener = progress or Silent()
+    if predictions.resolve() == references.resolve():
+        raise RunError(f"{predictions}: predictions and references are one folder; name the other one too")
     wanted, found = find_label_maps(references), find_label_maps(predictions)
     if not wanted:
         raise DataError(f"{references}: no label map there ({', '.join(_LABEL_SUFFIXES)})")
@@ -146,15 +150,37 @@ def score_folder(
     if extra := sorted(found.keys() - wanted.keys()):
         logger.warning("%s: no reference for %s; not scored", predictions, ", ".join(extra))
     scores: list[OrganScore] = []
+    nameless: dict[tuple[Path, int], int] = {}
     listener.start("score", len(wanted))
     for case, path in wanted.items():
         reference, prediction = read_labels(path), read_labels(found[case])
         check_grids(case, reference, prediction)
+        for folder, volume in ((references, reference), (predictions, prediction)):
+            for value in values_of(volume.array) - {0, *labels.values()}:
+                nameless[folder, value] = nameless.get((folder, value), 0) + 1
         maps = CaseMaps(case, case, reference.array, prediction.array, reference.spacing_mm)
         scores += score_case(maps, labels, tolerance_mm=tolerance_mm)
         listener.advance(1, case)
     listener.finish()
+    for (folder, value), count in sorted(nameless.items()):
+        logger.warning(
+            "%s: %d of %d label maps have the value %d, which is no organ of the plan (%s) and counts as "
+            "background; if these maps number the organs otherwise, renumber them",
+            folder,
+            count,
+            len(wanted),
+            value,
+            ", ".join(f"{organ} {label}" for organ, label in labels.items()),
+        )
     return scores
+
+
+def values_of(label_map: LabelMap) -> set[int]:
+    """The values that a label map has, without a copy of it."""
+    there = np.zeros(int(label_map.max(initial=0)) + 1, bool)
+    for plane in label_map:
+        there[plane] = True
+    return set(np.flatnonzero(there).tolist())
 
 
 def find_label_maps(folder: Path) -> dict[str, Path]:

@@ -62,11 +62,7 @@ def predict_held_out(
     """
     listener = progress or Silent()
     run = read_finetune_run(folder)
-    if run.status == "running":
-        raise RunError(
-            f"{folder.path}: the training has not ended; run `mixcl_auto finetune -p {plan_name}` again"
-        )
-    refuse_untrained(folder, run.status)
+    refuse_untrained(folder, run)
     done = _predicted_before(folder, file_sha256(folder.weights), run.plan.inference)
     pending = [case for case in run.held_out_cases if case not in done.cases]
     listener.start(f"predict {run.dataset} fold {run.fold}", len(run.held_out_cases), len(done.cases))

@@ -150,7 +150,7 @@ def load_predictor(
         WeightsError: if the weights are damaged.
     """
     run = read_finetune_run(folder)
-    refuse_untrained(folder, run.status)
+    refuse_untrained(folder, run)
     return predictor_of(run, load_weights(folder.weights), device, flips)
 
 
@@ -176,18 +176,19 @@ def predictor_of(
     return Predictor(plan, plan.dataset(run.dataset).class_count, weights, device)
 
 
-def refuse_untrained(folder: FinetuneFolder, status: str) -> None:
+def refuse_untrained(folder: FinetuneFolder, run: FinetuneRun) -> None:
     """See that a run can predict.
 
     Raises:
         RunError: if its training has not ended, or its weights are gone.
     """
-    if status == "running":
-        raise RunError(f"{folder.path}: the training has not ended; run `mixcl_auto finetune` again to go on")
+    again = f"run `{run.command}` again, with its -w, -p and --set"
+    if run.status == "running":
+        raise RunError(f"{folder.path}: the training has not ended; to go on, {again}")
     if not folder.weights.is_file():
         raise RunError(
             f"{folder.path}: trained, but {folder.weights.name} is gone; put it back, or remove the folder "
-            "and run `mixcl_auto finetune` again"
+            f"and {again}"
         )
 
 

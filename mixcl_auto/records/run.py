@@ -1,5 +1,6 @@
 """What a training run was: written at its start, completed at its end."""
 
+import shlex
 from typing import Literal
 
 from mixcl_auto.records.names import PlainName
@@ -70,3 +71,12 @@ class FinetuneRun(Record):
     held_out_cases: tuple[PlainName, ...]
     parameters: int
     iterations: int
+
+    @property
+    def command(self) -> str:
+        """What goes on with the run; -w, -p and --set are not known here."""
+        init = self.weights.source if self.weights else self.init
+        return (
+            f"mixcl_auto finetune -d {shlex.quote(self.dataset)} --fold {self.fold} "
+            f"--fraction {self.fraction:g} --init {shlex.quote(init)} --seed {self.seed}"
+        )

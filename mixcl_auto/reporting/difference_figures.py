@@ -1,6 +1,6 @@
 """Differences of Dice with their intervals: the findings at a glance, and organ by organ."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,9 +48,11 @@ def draw_findings(grid: Grid, verdicts: Sequence[Verdict], target: str, path: Pa
     ]
     if not bars:
         return None
-    figure = new_figure(7.6, _height(bars))
+    looks = _looks(grid)
+    places = _places(bars, looks)
+    figure = new_figure(7.6, _height(places))
     axis = figure.subplots()
-    _draw_bars(axis, bars, _looks(grid), target)
+    _draw_bars(axis, bars, places, looks, target)
     add_legend(figure, [axis], columns=3)
     return save_figure(figure, path)
 
@@ -62,26 +64,25 @@ def draw_organ_differences(grid: Grid, target: str, path: Path) -> Path | None:
     }
     if not panels:
         return None
-    height = max(_height(bars) for bars in panels.values())
-    figure = new_figure(max(6.4, 1.9 + 3.3 * len(panels)), height)
+    looks = _looks(grid)
+    places = _places([bar for bars in panels.values() for bar in bars], looks)
+    figure = new_figure(max(6.4, 1.9 + 3.3 * len(panels)), _height(places))
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for axis, (fraction, bars) in zip(axes, panels.items(), strict=True):
-        _draw_bars(axis, bars, _looks(grid), f"{percent_text(fraction)} of the labels")
+        _draw_bars(axis, bars, places, looks, f"{percent_text(fraction)} of the labels")
     add_legend(figure, axes, columns=3)
     return save_figure(figure, path)
 
 
 def _organ_bars(grid: Grid, target: str, fraction: float) -> list[_Bar]:
-    """Organ by organ, in it comparison by comparison."""
+    """Each arm's difference in each organ that has one."""
     inits = [each.init for each in comparisons(grid) if each.baseline == SCRATCH]
-    found = [
+    return [
         _Bar(each.organ, f"{init} - {SCRATCH}", each.mean, each.interval)
         for init in inits
         for each in organ_differences(grid, target, init, fraction)
         if each.mean is not None
     ]
-    organs = list(dict.fromkeys(bar.group for bar in found))
-    return sorted(found, key=lambda bar: organs.index(bar.group))
 
 
 def _looks(grid: Grid) -> dict[str, tuple[str, str]]:
@@ -97,29 +98,46 @@ def _looks(grid: Grid) -> dict[str, tuple[str, str]]:
     }
 
 
-def _height(bars: Sequence[_Bar]) -> float:
-    groups = len({bar.group for bar in bars})
-    return 1.5 + _ROW_INCHES * (len(bars) + _GROUP_GAP * groups)
+def _places(bars: Sequence[_Bar], names: Iterable[str]) -> dict[tuple[str, str], float]:
+    """The row of each group and comparison, from 0 downwards; panels that share an axis share these."""
+    there = {(bar.group, bar.name) for bar in bars}
+    places, place, names = {}, 0.0, list(names)
+    for group in dict.fromkeys(bar.group for bar in bars):
+        for name in names:
+            if (group, name) in there:
+                places[group, name] = place
+                place -= 1
+        place -= _GROUP_GAP
+    return places
 
 
-def _draw_bars(axis: "Axes", bars: Sequence[_Bar], looks: Mapping[str, tuple[str, str]], title: str) -> None:
-    """One row per bar from top to bottom; the interval as a line, the group's name at its middle row."""
-    rows: dict[str, list[float]] = {}
-    place, named = 0.0, set()
+def _height(places: Mapping[tuple[str, str], float]) -> float:
+    return 1.5 + _ROW_INCHES * (1 + _GROUP_GAP - min(places.values()))
+
+
+def _draw_bars(
+    axis: "Axes",
+    bars: Sequence[_Bar],
+    places: Mapping[tuple[str, str], float],
+    looks: Mapping[str, tuple[str, str]],
+    title: str,
+) -> None:
+    """Each bar in its row: the interval as a line, the group's name at its middle row."""
+    named = set()
     for bar in bars:
-        if rows and bar.group not in rows:
-            place -= _GROUP_GAP
-        rows.setdefault(bar.group, []).append(place)
+        place = places[bar.group, bar.name]
         colour, marker = looks[bar.name]
         if bar.interval is not None:
             axis.plot([bar.interval.low, bar.interval.high], [place] * 2, color=colour, lw=2)
         label = legend_text(bar.name) if bar.name not in named else "_nolegend_"
         named.add(bar.name)
         axis.plot([bar.mean], [place], color=colour, marker=marker, ls="none", ms=7, label=label)
-        place -= 1
     axis.axvline(0, color=INK, lw=1)
-    axis.set_yticks([sum(p) / len(p) for p in rows.values()], list(rows))
-    axis.set_ylim(place + 0.3, 0.7)
+    rows: dict[str, list[float]] = {}
+    for (group, _), place in places.items():
+        rows.setdefault(group, []).append(place)
+    axis.set_yticks([sum(found) / len(found) for found in rows.values()], list(rows))
+    axis.set_ylim(min(places.values()) - 0.7, 0.7)
     reach = max(_LEAST_REACH, 1.15 * max(abs(bar.mean) for bar in bars), *(_reach(bar) for bar in bars))
     axis.set_xlim(-reach, reach)
     dress(axis, title, "difference of Dice (right: the first is better)", "", lines="x")

@@ -102,7 +102,8 @@ def _draw_panel(axis: "Axes", panel: Panel, curves: Mapping[str, Curve]) -> None
         if len(curves) <= _MOST_WITH_VALUES and not panel.is_smooth:
             axis.plot(steps, values, color=colour, alpha=0.3, linewidth=0.7)
         line = values if panel.is_smooth else running_mean(values)
-        axis.plot(steps, line, color=colour, linestyle=dashes, label=label)
+        alone = "o" if len(steps) == 1 else ""  # a line of one point is not seen
+        axis.plot(steps, line, color=colour, linestyle=dashes, marker=alone, label=label)
     _set_scale(axis, panel, curves)
     has_legend = len(curves) > 1
     axis.set_title(panel.title, fontsize=10, loc="left", pad=20 if has_legend else 6)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixcl_auto.errors import MixCLError
+from mixcl_auto.errors import MixCLError, PlanError
 from mixcl_auto.io.plans import find_plan, read_split
 from mixcl_auto.io.runs import read_pretrain_run
 from mixcl_auto.io.workspace import FinetuneFolder, PretrainFolder, Workspace
@@ -88,6 +88,8 @@ class Experiment:
         plan, workspace, plan_name = self.project.plan, self.project.workspace, self.project.plan_name
         splits = {target.name: read_split(workspace, target) for target in plan.targets}
         keys = planned_runs(plan, {name: len(split.folds) for name, split in splits.items()}, self.table)
+        if not keys:
+            raise PlanError(self._why_empty())
         folders = {key: workspace.finetune(plan_name, *key) for key in keys}
         wanted = {key.init for key, folder in folders.items() if not is_scored(folder)}
         pretrainings = {
@@ -103,6 +105,17 @@ class Experiment:
             for key, folder in folders.items()
         ]
         return (*pretrainings.values(), *finetunings)
+
+    def _why_empty(self) -> str:
+        """What to change in a plan whose experiment has no run."""
+        section = self.project.plan.experiment
+        if not self.project.plan.targets:
+            return f"{self.plan_path}: no target dataset, so no run; plan again with --target NAME"
+        folds = ", ".join(map(str, section.folds)) or "none"
+        return (
+            f"{self.plan_path}: the experiment has no run: no target has one of experiment.folds ({folds}), "
+            "or the table's fractions, seeds or inits are empty; correct them"
+        )
 
     def _pretraining(self, made: Pretraining) -> GridUnit:
         plan = self.project.plan

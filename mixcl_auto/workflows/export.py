@@ -66,7 +66,7 @@ def export(
         write = partial(write_encoder_export, find_pretraining(project.workspace, project.plan_name, name))
     else:
         run = find_run(project, dataset=dataset, init=str(init), fraction=fraction, fold=fold, seed=seed)
-        refuse_untrained(run, read_finetune_run(run).status)
+        refuse_untrained(run, read_finetune_run(run))
         write = partial(_SEGMENTERS[kind], run)
     check_output(output, project.workspace, kind, force=force)
     with output_lock(lock_of(output), output):

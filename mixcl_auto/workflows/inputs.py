@@ -95,6 +95,11 @@ def choose_target(plan: Plan, name: str | None) -> DatasetPlan:
         if not dataset.is_target:
             raise PlanError(f"{name} has the role {dataset.role}, not target; the plan's targets: {names}")
         return dataset
+    if not plan.targets:
+        raise PlanError(
+            "the plan has no target dataset to fine-tune on; plan again with `mixcl_auto plan_and_preprocess "
+            "--target NAME`"
+        )
     if len(plan.targets) != 1:
         raise PlanError(f"the plan's targets: {names}; say which with -d NAME")
     return plan.targets[0]

@@ -141,6 +141,7 @@ def plan_and_preprocess(
             path, kept = space.plan(name), save_planned(space, name, planned)
         if kept is not None:
             logger.info("another plan was there; it is kept as %s", kept)
+            _warn_of_earlier_runs(space, name, kept)
         if on_plan is not None:
             on_plan(planned.plan)
         memory = machine.memory_gb if address is None else None
@@ -155,6 +156,21 @@ def plan_and_preprocess(
         refuse_hopeless(path, resources)
         failures = _fill_cache(space, planned, chosen, jobs, workers, progress)
         return Preparation(planned.plan, path, kept, tuple(findings), tuple(failures))
+
+
+def _warn_of_earlier_runs(workspace: Workspace, name: str, kept: Path) -> None:
+    """Say what becomes of the results of the plan that was there."""
+    runs = [*workspace.pretrain_runs(name), *workspace.finetune_runs(name)]
+    if runs:
+        logger.warning(
+            "%s holds %d run(s) of the plan before; where it differs they do not count under this one and "
+            "stand in the way of its own: to go back, move %s to %s; to have both, do that and plan with "
+            "--name NEW",
+            workspace.plan_results(name),
+            len(runs),
+            kept,
+            workspace.plan(name),
+        )
 
 
 def _opened(workspace: Folder, engine: EngineName) -> Workspace:

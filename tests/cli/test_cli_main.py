@@ -69,6 +69,27 @@ def test_a_mistyped_plan_is_told_before_torch_is_imported(tmp_path: Path, comman
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("finetune", "--fold", "0", "--fold", "1"), "--fold is given twice"),
+        (("report", "-p", "a", "--plan", "b"), "--plan is given twice"),
+        (("predict", "-i", ".", "-i", "..", "-o", "out"), "--input is given twice"),
+        (("plan_and_preprocess", "--preset", "tiny", "--preset", "paper"), "--preset is given twice"),
+        (("finetune", "--seed", "1", "--set", "finetune.seed=2"), "name the same field"),
+    ],
+)
+def test_an_option_given_twice_is_refused(arguments: tuple[str, ...], message: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_options_that_repeat_may_be_given_twice(tmp_path: Path) -> None:
+    result = run("-w", str(tmp_path), "predict", "-i", ".", "-o", "out", "--fold", "0", "--fold", "1")
+    assert (result.exit_code, "no plan 'plan'" in result.stderr) == (1, True)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_and_option_is_documented(command: str) -> None:
     context = click.Context(cli)

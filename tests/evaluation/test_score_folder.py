@@ -33,6 +33,23 @@ def test_equal_folders_score_perfectly(folders):
     assert {score.dice_resampled for score in scores} == {None}
 
 
+def test_values_that_are_no_organ_are_told(folders, caplog):
+    predictions, references = folders
+    labels = np.zeros((6, 5, 4), np.uint8)
+    labels[2:4] = 12
+    write_image(references / "a.nii.gz", labels, SPACING)
+    with caplog.at_level(logging.WARNING):
+        score_folder(*folders, {"liver": 1, "spleen": 2})
+    assert f"{references}: 1 of 2 label maps have the value 12" in caplog.text
+    assert "no organ of the plan (liver 1, spleen 2)" in caplog.text
+    assert str(predictions) not in caplog.text
+
+
+def test_a_folder_is_not_scored_against_itself(folders):
+    with pytest.raises(RunError, match="predictions and references are one folder"):
+        score_folder(folders[0], folders[0] / ".." / folders[0].name, {"liver": 1})
+
+
 def test_all_missing_predictions_are_named(folders):
     predictions, references = folders
     for case in ("x", "y"):

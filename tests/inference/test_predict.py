@@ -95,7 +95,7 @@ def test_a_damaged_record_of_predictions_is_said_and_replaced(threshold_run, cap
 def test_a_run_in_training_is_not_predicted(threshold_run, write_run):
     run = threshold_run
     folder = write_run(run.workspace, run.plan, status="running")
-    with pytest.raises(RunError, match="has not ended; run `mixcl_auto finetune -p plan` again"):
+    with pytest.raises(RunError, match=r"has not ended; to go on, run `mixcl_auto finetune -d \S+ --fold 0"):
         predict_held_out(run.workspace, "plan", folder)
     with pytest.raises(RunError, match="training has not ended"):
         load_predictor(folder)

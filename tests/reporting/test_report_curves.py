@@ -1,5 +1,7 @@
 import numpy as np
+import pytest
 
+from mixcl_auto.reporting import difference_figures
 from mixcl_auto.reporting.difference_figures import draw_findings, draw_organ_differences
 from mixcl_auto.reporting.grid import collect_grid
 from mixcl_auto.reporting.headline import headline
@@ -88,3 +90,30 @@ def test_ranks_and_spreads_of_the_embeddings_are_drawn_by_level_where_they_were_
     assert text.count("<!-- level 0 -->") == 2
     assert text.count("<!-- level 4 -->") == 1
     assert "<!-- 0.0 -->" in text  # the end of the spread's scale, far below its values
+
+
+def test_every_organs_mark_stands_at_its_name_though_panels_have_other_arms(make_lab, tmp_path, monkeypatch):
+    lab = make_lab(fractions=(0.05, 1.0), inits=("scratch", "scratch-2", "mixcl"))
+    gains = {"liver": 0.05, "spleen": 0.3}
+    for fold in range(3):
+        for fraction, inits in ((0.05, ("mixcl",)), (1.0, ("scratch-2", "mixcl"))):
+            lab.finetune("scratch", fraction, fold, 0.4)
+            for init in inits:
+                lab.finetune(
+                    init, fraction, fold, {c: {o: 0.4 + gains[o] for o in gains} for c in ("a", "b")}
+                )
+    drawn = []
+    monkeypatch.setattr(difference_figures, "save_figure", lambda figure, path: drawn.append(figure))
+    draw_organ_differences(collect_grid(lab.workspace, lab.plan, "plan"), "Target_1", tmp_path / "organs.svg")
+    left, right = drawn[0].axes
+    names = {
+        label.get_text(): place
+        for label, place in zip(left.get_yticklabels(), left.get_yticks(), strict=True)
+    }
+    assert list(names) == list(gains)
+    for panel, arms in ((left, 1), (right, 2)):
+        marks = [line.get_xydata()[0] for line in panel.lines if line.get_marker() not in ("None", None)]
+        assert len(marks) == arms * len(gains)
+        for gain, place in marks:
+            nearest = min(names, key=lambda name: abs(names[name] - place))
+            assert gain == pytest.approx(gains[nearest])

@@ -75,6 +75,18 @@ def test_another_seed_than_the_plans_is_set_by_the_command(edit) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("experiment.folds=[7]", r"no target has one of experiment.folds \(7\)"),
+        ("experiment.fractions=[]", "fractions, seeds or inits are empty"),
+    ],
+)
+def test_an_experiment_without_runs_is_refused(edit, change: str, message: str) -> None:
+    with pytest.raises(PlanError, match=message):
+        edit(change, table="1").units()
+
+
 def test_runs_of_an_arm_are_told_apart_by_their_seeds_where_it_has_several(edit) -> None:
     units = edit(
         *("experiment.seeds=[0]", 'experiment.fraction_seeds={"0.25":[0,1]}', "experiment.folds=[0]"),

@@ -38,7 +38,9 @@ def test_several_targets_are_listed() -> None:
 
 
 def test_no_target_is_said() -> None:
-    with pytest.raises(PlanError, match="targets: none"):
+    with pytest.raises(
+        PlanError, match=r"no target dataset to fine-tune on; plan again with .*--target NAME"
+    ):
         choose_target(plan_with(A="pretrain"), None)
 
 

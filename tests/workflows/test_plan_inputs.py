@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mixcl_auto.errors import DataError, PlanError
+from mixcl_auto.io.files import write_text
 from mixcl_auto.io.plans import find_plan, read_plan
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.workflows.plan_and_preprocess import Preparation, plan_and_preprocess
@@ -83,8 +84,11 @@ def test_a_plan_edited_by_hand_is_kept_beside_the_new_one(
     document["finetune"]["iterations"] = 77
     edited = json.dumps(document)
     first.path.write_text(edited)
+    write_text(phantom_workspace.pretrain("plan", "mixcl").run, "{}")
     with caplog.at_level(logging.INFO, "mixcl_auto"):
         second = plan_only(phantom_workspace)
+    assert "holds 1 run(s) of the plan before" in caplog.text
+    assert f"to go back, move {second.kept} to {first.path}" in caplog.text
     assert f"another plan was there; it is kept as {second.kept}" in caplog.text
     assert second.kept == phantom_workspace.plans / "plan.before.json"
     assert second.kept.read_text() == edited
