@@ -33,6 +33,8 @@ from mixcl_auto.workflows.validate import findings_json, inspection_jobs, read_d
 
 logger = logging.getLogger(__name__)
 
+_FOR_A_CPU = "tiny"
+
 _PATIENCE_S = 60.0
 """Another planning holds the plans while it writes them, which takes an instant."""
 
@@ -124,6 +126,13 @@ def plan_and_preprocess(
             on_findings(findings)
         left_out = invalid_cases(findings) if skip_invalid else {}
         refuse_errors(space, [found for found in findings if (found.dataset, found.case) not in left_out])
+        if preset != _FOR_A_CPU and not machine.accelerators:
+            logger.info(
+                "no GPU was found: measuring a step of the preset %s takes minutes, and training far longer; "
+                "--preset %s is made for a CPU",
+                preset,
+                _FOR_A_CPU,
+            )
         planned = make_plan(
             preset,
             chosen,
