@@ -11,6 +11,7 @@ from mixcl_auto.errors import DataError, PlanError
 from mixcl_auto.io.files import write_text
 from mixcl_auto.io.plans import find_plan, read_plan
 from mixcl_auto.io.workspace import Workspace
+from mixcl_auto.workflows import plan_and_preprocess as workflow
 from mixcl_auto.workflows.plan_and_preprocess import Preparation, plan_and_preprocess
 from mixcl_auto.workflows.validate import validate
 
@@ -73,6 +74,25 @@ def test_a_role_does_not_choose_a_dataset(phantom_workspace: Workspace) -> None:
         PlanError, match="no dataset Pool_Kidneys among those to plan with; there are: Pool_L"
     ):
         plan_only(phantom_workspace, datasets=["Pool_Liver"], pretrain=["Pool_Kidneys"])
+
+
+@pytest.mark.parametrize(("preset", "told"), [("balanced", True), ("tiny", False)])
+def test_without_a_gpu_the_preset_for_a_cpu_is_named_before_anything_is_measured(
+    phantom_workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    preset: str,
+    told: bool,
+) -> None:
+    def measure(*_: object, **__: object) -> None:
+        raise PlanError("would be measured now")
+
+    machine = workflow.describe_machine().model_copy(update={"accelerators": ()})
+    monkeypatch.setattr(workflow, "describe_machine", lambda: machine)
+    monkeypatch.setattr(workflow, "make_plan", measure)
+    with caplog.at_level(logging.INFO, "mixcl_auto"), pytest.raises(PlanError, match="measured now"):
+        plan_only(phantom_workspace, preset=preset)
+    assert ("--preset tiny is made for a CPU" in caplog.text) is told
 
 
 def test_a_plan_edited_by_hand_is_kept_beside_the_new_one(
