@@ -48,7 +48,7 @@ def finetuning(workspace: Workspace, plan: Plan) -> None:
     folder = workspace.finetune("plan", TARGET, "scratch", 1.0, 0, plan.finetune.seed)
     with run_lock(folder):
         finetune(workspace, plan, "plan", dataset=TARGET, fold=0, fraction=1.0, init="scratch", device="cpu")
-        predict_held_out(workspace, "plan", folder, device="cpu")
+        predict_held_out(workspace, folder, device="cpu")
 
 
 WORKS: dict[str, Work] = {"pretraining": pretraining, "finetuning": finetuning}

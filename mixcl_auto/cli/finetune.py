@@ -47,7 +47,7 @@ def finetune(
 
     A stopped run goes on by the same command; a finished one is left as it is.
     """
-    if seed is not None and any(edit.startswith("finetune.seed=") for edit in edits):
+    if seed is not None and any(edit.partition("=")[0].strip() == "finetune.seed" for edit in edits):
         raise click.UsageError("--seed and --set finetune.seed=... name the same field: give one of the two")
     settings.check_plan(plan, edits, dataset)
 

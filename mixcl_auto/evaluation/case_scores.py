@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mixcl_auto.errors import DataError
 from mixcl_auto.io.images import Volume
-from mixcl_auto.io.orientation import corners_mm
+from mixcl_auto.io.orientation import corners_mm, spacing_drift_voxels
 from mixcl_auto.metrics.dice import confusion_counts, dice_from_counts, dice_per_label
 from mixcl_auto.metrics.surface_distance import surface_scores_per_label
 from mixcl_auto.records.score import OrganScore
@@ -88,10 +88,9 @@ def check_grids(case: str, reference: Volume, prediction: Volume) -> None:
     Raises:
         DataError: naming both grids.
     """
-    if (
-        reference.array.shape != prediction.array.shape
-        or _drift_voxels(reference, prediction) > _SPACING_VOXELS
-    ):
+    shape = reference.array.shape
+    drift_voxels = spacing_drift_voxels(shape, reference.spacing_mm, prediction.spacing_mm)
+    if shape != prediction.array.shape or drift_voxels > _SPACING_VOXELS:
         raise DataError(
             f"case {case}: the grids differ: the reference has {_grid(reference)}, the prediction "
             f"{_grid(prediction)} (RAS); write the prediction on the scan's own grid"
@@ -102,13 +101,6 @@ def check_grids(case: str, reference: Volume, prediction: Volume) -> None:
             f"case {case}: the grids lie up to {apart_mm:.1f} mm apart in space (origin or direction differ)"
             "; write the prediction with its scan's origin and direction"
         )
-
-
-def _drift_voxels(reference: Volume, prediction: Volume) -> float:
-    """What the spacings' difference adds up to from the first voxel to the last, at most, in voxels."""
-    spacing_mm = np.array(reference.spacing_mm)
-    drift_mm = np.abs(spacing_mm - prediction.spacing_mm) * (np.array(reference.array.shape) - 1)
-    return float((drift_mm / spacing_mm).max())
 
 
 def _grid(volume: Volume) -> str:

@@ -33,7 +33,7 @@ _LABEL_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 
 
 def score_run(
-    workspace: Workspace, plan_name: str, folder: FinetuneFolder, progress: Progress | None = None
+    workspace: Workspace, folder: FinetuneFolder, progress: Progress | None = None
 ) -> list[OrganScore]:
     """Score a run's held-out cases on their original grids, and on the plan's.
 
@@ -42,7 +42,6 @@ def score_run(
 
     Args:
         workspace: with the raw data and the plan's cache.
-        plan_name: of the plan whose results the run belongs to.
         folder: of the run.
         progress: told of every case.
 
@@ -52,7 +51,7 @@ def score_run(
             or does not have the prediction's grid.
     """
     run = read_finetune_run(folder)
-    _check_predictions(folder, run, plan_name)
+    _check_predictions(folder, run)
 
     def read_back(reader: CaseReader) -> Predicted:
         case = reader.record.id
@@ -201,7 +200,7 @@ def find_label_maps(folder: Path) -> dict[str, Path]:
     return maps
 
 
-def _check_predictions(folder: FinetuneFolder, run: FinetuneRun, plan_name: str) -> None:
+def _check_predictions(folder: FinetuneFolder, run: FinetuneRun) -> None:
     pairs = {
         case: (folder.prediction(case), folder.resampled_prediction(case)) for case in run.held_out_cases
     }
@@ -209,7 +208,7 @@ def _check_predictions(folder: FinetuneFolder, run: FinetuneRun, plan_name: str)
     if missing:
         raise RunError(
             f"{folder.predictions}: {len(missing)} of {len(pairs)} held-out cases have no prediction: "
-            f"{', '.join(missing)}; run `mixcl_auto finetune -p {plan_name}` again"
+            f"{', '.join(missing)}; {run.again}"
         )
 
 

@@ -38,7 +38,6 @@ NOTHING_ELSE = Wanted()
 
 def predict_held_out(
     workspace: Workspace,
-    plan_name: str,
     folder: FinetuneFolder,
     progress: Progress | None = None,
     *,
@@ -51,7 +50,6 @@ def predict_held_out(
 
     Args:
         workspace: with the plan's cache.
-        plan_name: of the plan whose results the run belongs to.
         folder: of the run, which must be trained.
         progress: told of every case.
         device: as torch spells it; the first GPU, or the CPU, where absent.

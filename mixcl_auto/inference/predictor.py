@@ -182,13 +182,12 @@ def refuse_untrained(folder: FinetuneFolder, run: FinetuneRun) -> None:
     Raises:
         RunError: if its training has not ended, or its weights are gone.
     """
-    again = f"run `{run.command}` again, with its -w, -p and --set"
     if run.status == "running":
-        raise RunError(f"{folder.path}: the training has not ended; to go on, {again}")
+        raise RunError(f"{folder.path}: the training has not ended; to go on, {run.again}")
     if not folder.weights.is_file():
         raise RunError(
             f"{folder.path}: trained, but {folder.weights.name} is gone; put it back, or remove the folder "
-            f"and {again}"
+            f"and {run.again}"
         )
 
 

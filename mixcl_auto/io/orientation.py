@@ -1,5 +1,7 @@
 """From a file's voxel axes (i, j, k), which point anywhere, to RAS and back."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -34,6 +36,14 @@ def ras_spacing_mm(geometry: Geometry) -> tuple[float, float, float]:
     """The file's spacing in the order of the RAS array's axes."""
     x, y, z = (geometry.spacing_mm[axis] for axis in _file_axes(geometry.orientation))
     return (x, y, z)
+
+
+def spacing_drift_voxels(
+    size: Sequence[int], spacing_mm: Sequence[float], other_mm: Sequence[float]
+) -> float:
+    """How far apart two spacings put a voxel of one scan, at most, in voxels of the first."""
+    voxel_mm = np.array(spacing_mm)
+    return float((np.abs(voxel_mm - other_mm) * size / voxel_mm).max())
 
 
 def corners_mm(geometry: Geometry) -> npt.NDArray[np.float64]:

@@ -73,10 +73,11 @@ class FinetuneRun(Record):
     iterations: int
 
     @property
-    def command(self) -> str:
-        """What goes on with the run; -w, -p and --set are not known here."""
+    def again(self) -> str:
+        """What to do to go on with the run; -w, -p and --set are not known here."""
         init = self.weights.source if self.weights else self.init
         return (
-            f"mixcl_auto finetune -d {shlex.quote(self.dataset)} --fold {self.fold} "
-            f"--fraction {self.fraction:g} --init {shlex.quote(init)} --seed {self.seed}"
+            f"run `mixcl_auto finetune -d {shlex.quote(self.dataset)} --fold {self.fold} "
+            f"--fraction {self.fraction:g} --init {shlex.quote(init)} --seed {self.seed}` again, with its "
+            "-w, -p and --set"
         )

@@ -54,11 +54,9 @@ def headline(grid: Grid) -> list[Verdict]:
     for target, fraction in table_cells(grid):
         compared = list(_compare(grid, target, fraction))
         controls = [each for each in compared if each.comparison.question == "control"]
-        ablations_alone = grid.is_table_2_alone(target, fraction)
         for each in compared:
-            if each.comparison.question == "ablation" or not ablations_alone:
-                cautions = " ".join(_cautions(grid, target, each, controls))
-                verdicts.append(_verdict(target, fraction, each, cautions))
+            cautions = " ".join(_cautions(grid, target, each, controls))
+            verdicts.append(_verdict(target, fraction, each, cautions))
     return verdicts
 
 
@@ -79,8 +77,11 @@ def _is_of_one_fold(found: Difference) -> bool:
 
 
 def _compare(grid: Grid, target: str, fraction: float) -> Iterator[_Compared]:
-    """The comparisons that have a pair of runs."""
+    """The comparisons that have a pair of runs; a share of labels of Table 2 alone is there for ablations."""
+    ablations_alone = grid.is_table_2_alone(target, fraction)
     for each in comparisons(grid):
+        if ablations_alone and each.question != "ablation":
+            continue
         found = difference(grid, target, each.init, fraction, baseline=each.baseline)
         if found.mean is not None:
             yield _Compared(each, found, found.mean)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mixcl_auto.io.hounsfield import implausible_hu
-from mixcl_auto.io.orientation import corners_mm, ras_shape
+from mixcl_auto.io.orientation import corners_mm, ras_shape, spacing_drift_voxels
 from mixcl_auto.records.case import Geometry, RawDataset
 from mixcl_auto.records.finding import Finding
 from mixcl_auto.records.inspection import CaseInspection
@@ -155,8 +155,8 @@ def _misfits_voxels(image: Geometry, label: Geometry) -> Iterator[tuple[str, str
     voxel_mm = np.array(image.spacing_mm)
     size = np.array(image.size)
     extent_mm = float((size * voxel_mm).max())
-    spacing = (np.abs(voxel_mm - label.spacing_mm) * size / voxel_mm).max()
-    yield "spacings", f"({_times(label.spacing_mm)} and {_times(image.spacing_mm)} mm)", float(spacing)
+    spacing = spacing_drift_voxels(image.size, image.spacing_mm, label.spacing_mm)
+    yield "spacings", f"({_times(label.spacing_mm)} and {_times(image.spacing_mm)} mm)", spacing
     origin = np.abs(np.subtract(image.origin_mm, label.origin_mm)).max() / voxel_mm.min()
     yield "origins", f"({_list(label.origin_mm)} and {_list(image.origin_mm)} mm)", float(origin)
     turn = np.abs(np.subtract(image.direction, label.direction)).max() * extent_mm / voxel_mm.min()

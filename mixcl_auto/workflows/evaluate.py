@@ -40,8 +40,8 @@ def evaluate_run(
     run = find_run(project, dataset=dataset, init=str(init), fraction=fraction, fold=fold, seed=seed)
     check_writable(run.path)
     with run_lock(run):
-        predict_held_out(project.workspace, project.plan_name, run, progress=progress, device=device)
-        return score_run(project.workspace, project.plan_name, run, progress=progress), run.scores
+        predict_held_out(project.workspace, run, progress=progress, device=device)
+        return score_run(project.workspace, run, progress=progress), run.scores
 
 
 def evaluate_folder(

@@ -135,8 +135,8 @@ def finetune(
         if not ranks.is_first:
             return FinetuneSummary(folder, ())
         if not folder.scores.is_file():
-            predict_held_out(project.workspace, project.plan_name, folder, progress=progress, device=chosen)
-            score_run(project.workspace, project.plan_name, folder, progress=progress)
+            predict_held_out(project.workspace, folder, progress=progress, device=chosen)
+            score_run(project.workspace, folder, progress=progress)
     return FinetuneSummary(folder, tuple(read_scores(folder.scores)))
 
 

@@ -24,6 +24,7 @@ from mixcl_auto.preprocessing.preprocess import cached_cases, preprocess_dataset
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.case import RawDataset
 from mixcl_auto.records.finding import Finding
+from mixcl_auto.records.machine import Machine
 from mixcl_auto.records.plan import Plan
 from mixcl_auto.validation.resources import fitting_jobs, largest_case_bytes, resource_findings
 from mixcl_auto.validation.validate import invalid_cases, judge
@@ -126,13 +127,7 @@ def plan_and_preprocess(
             on_findings(findings)
         left_out = invalid_cases(findings) if skip_invalid else {}
         refuse_errors(space, [found for found in findings if (found.dataset, found.case) not in left_out])
-        if preset != _FOR_A_CPU and not machine.accelerators:
-            logger.info(
-                "no GPU was found: measuring a step of the preset %s takes minutes, and training far longer; "
-                "--preset %s is made for a CPU",
-                preset,
-                _FOR_A_CPU,
-            )
+        _tell_without_gpu(preset, machine)
         planned = make_plan(
             preset,
             chosen,
@@ -165,6 +160,17 @@ def plan_and_preprocess(
         refuse_hopeless(path, resources)
         failures = _fill_cache(space, planned, chosen, jobs, workers, progress)
         return Preparation(planned.plan, path, kept, tuple(findings), tuple(failures))
+
+
+def _tell_without_gpu(preset: str, machine: Machine) -> None:
+    """Name the preset for a CPU before anything is measured."""
+    if preset != _FOR_A_CPU and not machine.accelerators:
+        logger.info(
+            "no GPU was found: measuring a step of the preset %s takes minutes, and training far longer; "
+            "--preset %s is made for a CPU",
+            preset,
+            _FOR_A_CPU,
+        )
 
 
 def _warn_of_earlier_runs(workspace: Workspace, name: str, kept: Path) -> None:

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from mixcl_auto.cli import main as main_module
 from mixcl_auto.cli.main import COMMANDS, cli
+from mixcl_auto.cli.options import OnceEach
 from mixcl_auto.errors import DataError, RunStoppedError
 
 HEAVY = ("torch", "monai", "pandas", "SimpleITK", "numba", "matplotlib", "numpy", "pydantic", "rich")
@@ -94,7 +95,7 @@ def test_options_that_repeat_may_be_given_twice(tmp_path: Path) -> None:
 def test_every_command_and_option_is_documented(command: str) -> None:
     context = click.Context(cli)
     found = cli.get_command(context, command)
-    assert found is not None
+    assert isinstance(found, OnceEach)
     assert found.name == command
     assert found.help
     assert found.short_help

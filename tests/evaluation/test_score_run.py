@@ -108,7 +108,7 @@ def predicted_run(tmp_path):
 
 def test_a_run_is_scored_on_both_grids_by_hand(predicted_run):
     run = predicted_run
-    scores = {(s.case, s.organ): s for s in score_run(run.workspace, "plan", run.folder)}
+    scores = {(s.case, s.organ): s for s in score_run(run.workspace, run.folder)}
     assert [s.dice for s in scores.values()] == [1.0, 1.0, 0.5, 1.0]
     off = scores["b", "liver"]
     # two of four planes overlap on the source grid, three of four on the plan's
@@ -121,7 +121,7 @@ def test_a_run_is_scored_on_both_grids_by_hand(predicted_run):
 def test_scores_are_written_and_the_run_is_finished(predicted_run):
     run = predicted_run
     assert read_finetune_run(run.folder).status == "trained"
-    scores = score_run(run.workspace, "plan", run.folder)
+    scores = score_run(run.workspace, run.folder)
     assert read_scores(run.folder.scores) == scores
     assert read_finetune_run(run.folder).status == "finished"
 
@@ -131,7 +131,7 @@ def test_a_missing_prediction_is_an_error_and_no_score_is_written(predicted_run,
     run = predicted_run
     getattr(run.folder, grid)("b").unlink()
     with pytest.raises(RunError, match="1 of 2 held-out cases have no prediction: b; run"):
-        score_run(run.workspace, "plan", run.folder)
+        score_run(run.workspace, run.folder)
     assert not run.folder.scores.exists()
 
 
@@ -140,16 +140,16 @@ def test_a_reference_that_left_the_raw_data_is_named(predicted_run):
     (run.raw / "imagesTr" / "b_0000.nii.gz").unlink()
     (run.raw / "labelsTr" / "b.nii.gz").unlink()
     with pytest.raises(DataError, match="Target: case b is no longer in the raw data"):
-        score_run(run.workspace, "plan", run.folder)
+        score_run(run.workspace, run.folder)
 
 
 def test_a_reference_that_changed_since_it_was_planned_is_refused(predicted_run):
     run = predicted_run
     path = run.raw / "labelsTr" / "b.nii.gz"
-    score_run(run.workspace, "plan", run.folder)
+    score_run(run.workspace, run.folder)
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(DataError, match=r"b\.nii\.gz: the reference changed after it was planned"):
-        score_run(run.workspace, "plan", run.folder)
+        score_run(run.workspace, run.folder)
 
 
 def test_organs_whose_values_were_exchanged_in_the_plan_are_refused(predicted_run):
@@ -157,7 +157,7 @@ def test_organs_whose_values_were_exchanged_in_the_plan_are_refused(predicted_ru
     document = {"labels": {"background": 0, "liver": 2, "spleen": 1}, "file_ending": ".nii.gz"}
     write_text(run.raw / "dataset.json", json.dumps(document))
     with pytest.raises(DataError, match=r"Target: liver is 1 in the plan and 2 in .*dataset\.json"):
-        score_run(run.workspace, "plan", run.folder)
+        score_run(run.workspace, run.folder)
     assert not run.folder.scores.exists()
 
 
@@ -165,7 +165,7 @@ def test_organs_that_were_given_other_names_are_scored(predicted_run):
     run = predicted_run
     document = {"labels": {"background": 0, "Leber": 1, "spleen": 2}, "file_ending": ".nii.gz"}
     write_text(run.raw / "dataset.json", json.dumps(document))
-    assert {score.organ for score in score_run(run.workspace, "plan", run.folder)} == {"liver", "spleen"}
+    assert {score.organ for score in score_run(run.workspace, run.folder)} == {"liver", "spleen"}
 
 
 def test_cached_references_of_other_files_than_planned_are_refused(predicted_run):
@@ -174,4 +174,4 @@ def test_cached_references_of_other_files_than_planned_are_refused(predicted_run
     record = run.workspace.cached_case("Target", content_hash(plan.preprocess), "b") / "case.json"
     record.write_text(re.sub('"key": "[^"]*"', '"key": "another"', record.read_text()))
     with pytest.raises(RunError, match=r"Target: 1 of 2 cached cases were not made of the files .*\(b\)"):
-        score_run(run.workspace, "plan", run.folder)
+        score_run(run.workspace, run.folder)

@@ -34,7 +34,7 @@ def read_record(folder):
 
 def test_held_out_label_maps_have_the_source_grid_and_orientation(threshold_run):
     run = threshold_run
-    predict_held_out(run.workspace, "plan", run.folder)
+    predict_held_out(run.workspace, run.folder)
     for case, mask in run.masks.items():
         source, written = (
             SimpleITK.ReadImage(str(path)) for path in (run.images[case], run.folder.prediction(case))
@@ -48,7 +48,7 @@ def test_held_out_label_maps_have_the_source_grid_and_orientation(threshold_run)
 
 def test_resampled_label_maps_are_the_cached_image_above_the_threshold(threshold_run):
     run = threshold_run
-    predict_held_out(run.workspace, "plan", run.folder)
+    predict_held_out(run.workspace, run.folder)
     for case in run.masks:
         reader = open_case(run.workspace.cached_case("Target", content_hash(run.plan.preprocess), case))
         unit = (reader.image((0, 0, 0), reader.shape) + 150.0) / 400.0
@@ -59,25 +59,25 @@ def test_resampled_label_maps_are_the_cached_image_above_the_threshold(threshold
 
 def test_prediction_goes_on_where_it_stopped(threshold_run):
     run = threshold_run
-    predict_held_out(run.workspace, "plan", run.folder)
+    predict_held_out(run.workspace, run.folder)
     assert read_record(run.folder).cases == tuple(run.masks)
     before = len(run.networks)
-    predict_held_out(run.workspace, "plan", run.folder)
+    predict_held_out(run.workspace, run.folder)
     assert len(run.networks) == before
 
     run.folder.resampled_prediction("case_pir").unlink()
     first = run.folder.prediction("case_lps").stat().st_mtime_ns
-    predict_held_out(run.workspace, "plan", run.folder)
+    predict_held_out(run.workspace, run.folder)
     assert run.folder.resampled_prediction("case_pir").is_file()
     assert run.folder.prediction("case_lps").stat().st_mtime_ns == first
 
 
 def test_predictions_of_other_weights_are_made_again(threshold_run, write_run):
     run = threshold_run
-    predict_held_out(run.workspace, "plan", run.folder)
+    predict_held_out(run.workspace, run.folder)
     assert read_labels(run.folder.prediction("case_lps")).array.any()
     write_run(run.workspace, run.plan, level=1.5)
-    predict_held_out(run.workspace, "plan", run.folder)
+    predict_held_out(run.workspace, run.folder)
     assert not read_labels(run.folder.prediction("case_lps")).array.any()
     assert read_record(run.folder).model_sha256 == file_sha256(run.folder.weights)
 
@@ -87,7 +87,7 @@ def test_a_damaged_record_of_predictions_is_said_and_replaced(threshold_run, cap
     run.folder.prediction_record.parent.mkdir(parents=True)
     run.folder.prediction_record.write_text("{")
     with caplog.at_level(logging.WARNING):
-        predict_held_out(run.workspace, "plan", run.folder)
+        predict_held_out(run.workspace, run.folder)
     assert "predicted again" in caplog.text
     assert read_record(run.folder).cases == tuple(run.masks)
 
@@ -96,14 +96,14 @@ def test_a_run_in_training_is_not_predicted(threshold_run, write_run):
     run = threshold_run
     folder = write_run(run.workspace, run.plan, status="running")
     with pytest.raises(RunError, match=r"has not ended; to go on, run `mixcl_auto finetune -d \S+ --fold 0"):
-        predict_held_out(run.workspace, "plan", folder)
+        predict_held_out(run.workspace, folder)
     with pytest.raises(RunError, match="training has not ended"):
         load_predictor(folder)
 
 
 def test_files_are_segmented_as_the_held_out_cases_are(threshold_run, tmp_path):
     run = threshold_run
-    predict_held_out(run.workspace, "plan", run.folder)
+    predict_held_out(run.workspace, run.folder)
     written = predict_files([run.folder], find_scans(run.scans), tmp_path / "out")
     assert [path.name for path in written] == ["case_lps.nii.gz", "case_pir.nii.gz"]
     for case, path in zip(run.masks, written, strict=True):
@@ -230,7 +230,7 @@ def test_lost_weights_are_asked_for(threshold_run):
     run = threshold_run
     run.folder.weights.unlink()
     for predict in (
-        lambda: predict_held_out(run.workspace, "plan", run.folder),
+        lambda: predict_held_out(run.workspace, run.folder),
         lambda: load_predictor(run.folder, "cpu"),
     ):
         with pytest.raises(RunError, match=r"trained, but model\.safetensors is gone; put it back"):

@@ -99,8 +99,8 @@ def test_scores_on_the_way_are_those_of_the_weights_after_the_step(
         save_weights(folder.weights, document["network"], {})
         before = folder.run.read_text()
         write_text(folder.run, read_finetune_run(folder).model_copy(update={"status": "trained"}).to_json())
-        predict_held_out(workspace, "plan", folder, device="cpu")
-        tables.append(score_run(workspace, "plan", folder))
+        predict_held_out(workspace, folder, device="cpu")
+        tables.append(score_run(workspace, folder))
         folder.run.write_text(before)
         for file in (folder.weights, folder.scores):
             file.unlink()
