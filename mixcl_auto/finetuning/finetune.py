@@ -91,7 +91,7 @@ def finetune(
     label_voxels = count_label_voxels(cases, planned.class_count)
     if ranks.is_first:
         _warn_of_unseen(planned, label_voxels)
-        _warn_of_pool(start, dataset)
+        _warn_of_seen(start, dataset)
     network, loaded = start_network(
         plan, start, fold=fold, class_count=planned.class_count, label_voxels=label_voxels
     )
@@ -132,8 +132,15 @@ def _warn_of_unseen(dataset: DatasetPlan, label_voxels: Sequence[int]) -> None:
         )
 
 
-def _warn_of_pool(init: Init, dataset: str) -> None:
-    """Say so if the pre-training has seen what the run will be scored on."""
+def _warn_of_seen(init: Init, dataset: str) -> None:
+    """Say so if the initial weights have seen what the run will be scored on."""
+    if dataset == init.dataset:
+        logger.warning(
+            "%s: these weights were fine-tuned on %s, perhaps on the cases held out now: scores will be too "
+            "good; start from weights that never saw it",
+            init.source,
+            dataset,
+        )
     if dataset in init.pool:
         logger.warning(
             "%s was in the pool of the pre-training %s, which has seen the held-out cases with their labels: "

@@ -44,6 +44,7 @@ class Init:
         without: terms that the pre-training left out.
         method: of the pre-training; ``unknown`` for weights from elsewhere.
         pool: the datasets that the pre-training saw; empty where that is not recorded.
+        dataset: what the file's weights were fine-tuned on; absent where that is not recorded.
         redraw: 0, or n - 1 for ``scratch-n``, another random initialisation with the same batches: the
             control that says how much a redraw alone changes.
     """
@@ -55,6 +56,7 @@ class Init:
     without: tuple[str, ...] = ()
     method: Method = "mixcl"
     pool: tuple[str, ...] = ()
+    dataset: str | None = None
     redraw: int = 0
 
 
@@ -161,6 +163,7 @@ def load_init(network: Backbone, init: Init, plan: Plan, *, whole: bool = True) 
         loaded=report.loaded,
         interpolated=report.interpolated,
         ignored=report.ignored,
+        dataset=init.dataset,
     )
 
 
@@ -183,7 +186,7 @@ def _find_file(workspace: Workspace, plan_name: str, file: Path) -> Init:
             "which has other weights; rename the file"
         )
     notes = read_notes(file)
-    return Init(file.stem, file, sha256, str(file), notes.without, notes.method)
+    return Init(file.stem, file, sha256, str(file), notes.without, notes.method, dataset=notes.dataset)
 
 
 def find_pretraining(

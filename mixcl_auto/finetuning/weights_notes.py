@@ -14,6 +14,7 @@ from mixcl_auto.errors import WeightsError
 from mixcl_auto.io.checkpoints import weights_metadata
 from mixcl_auto.io.files import read_text
 from mixcl_auto.networks.transfer import token_grid
+from mixcl_auto.records.names import PlainName
 from mixcl_auto.records.plan_fields import Term
 from mixcl_auto.records.record import Record
 
@@ -41,6 +42,8 @@ class WeightsNotes(Record):
     """Terms of Eq. 2 that its pre-training left out."""
     hands_on_level_0: bool = True
     """Whether a fine-tuning starts from what level 0 alone has learnt."""
+    dataset: PlainName | None = None
+    """What a segmenter was fine-tuned on."""
 
 
 class _Part(Record):
@@ -61,6 +64,7 @@ class _Metadata(_Part):
     method: str = "mixcl"  # at first they named none
     without: Json[tuple[Term, ...]] = ()
     hands_on_level_0: Json[bool] = True
+    dataset: PlainName | None = None
     network: Json[_Network]
     spacing_mm: Json[Spacing] | None = None
     window_hu: Json[Window] | None = None
@@ -87,6 +91,7 @@ class _Metadata(_Part):
             method="unknown" if not is_encoder else "supervised" if self.method == "supervised" else "mixcl",
             without=self.without,
             hands_on_level_0=self.hands_on_level_0,
+            dataset=self.dataset,
         )
 
 

@@ -1,6 +1,7 @@
 """The scans that a user points at: image files, DICOM series, and folders of either."""
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 _CHANNEL_SUFFIX = "_0000"
+_FURTHER_CHANNEL = re.compile(r"_\d{4}$")
+"""After ``case_name``, which takes the first channel's ``_0000`` away."""
 _LISTED = 8
 
 
@@ -167,6 +170,7 @@ def _scans_of_folder(folder: Path) -> list[Scan]:
         for path in folder.iterdir()
         if path.is_file() and not path.name.startswith(".") and path.name.lower().endswith(IMAGE_SUFFIXES)
     )
+    _warn_of_channels(images)
     studies = studies_below(folder)
     if folder in studies and images:
         logger.warning(
@@ -178,6 +182,21 @@ def _scans_of_folder(folder: Path) -> list[Scan]:
     folders = _scan_folders(folder, studies, split=bool(images))
     found = [*map(_image, images), *(Scan(one, _folder_name(one, folder), is_dicom=True) for one in folders)]
     return sorted(found, key=lambda scan: scan.name)
+
+
+def _warn_of_channels(images: Sequence[Path]) -> None:
+    """Say so of what nnU-Net would call further channels of a scan: they are segmented as scans."""
+    names = {image: case_name(image) for image in images}
+    first = set(names.values())
+    stems = {image: _FURTHER_CHANNEL.sub("", name) for image, name in names.items()}
+    further = [image for image in images if stems[image] != names[image] and stems[image] in first]
+    if further:
+        logger.warning(
+            "%s%s: named as a further channel of a scan; each file is taken for a scan of its own, so move "
+            "it away if it is none",
+            further[0],
+            "" if len(further) == 1 else f" and {len(further) - 1} more",
+        )
 
 
 def _scan_folders(folder: Path, studies: dict[Path, str], *, split: bool = False) -> list[Path]:

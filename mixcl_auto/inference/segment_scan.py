@@ -1,6 +1,7 @@
 """One scan from its file to its label map and what is wanted beside it."""
 
 import logging
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from mixcl_auto.io.hounsfield import implausible_hu
 from mixcl_auto.io.images import Volume, write_labels
 from mixcl_auto.io.intensity_statistics import intensity_statistics
 from mixcl_auto.io.orientation import ras_spacing_mm
+from mixcl_auto.io.plausible_size import implausible_extent, implausible_spacing
 from mixcl_auto.io.probabilities import probability_files, storage_axes
 from mixcl_auto.records.case import Geometry
 from mixcl_auto.records.record import content_hash
@@ -41,7 +43,7 @@ def segment_scan(model: Ensemble, scan: Scan, output: OutputFolder, wanted: Want
     volume, files, sha256 = read_scan(scan)
     if path.resolve() in {file.resolve() for file in files}:
         raise DataError(f"{scan.path}: the label map would overwrite {path}; choose another output folder")
-    if model.is_ct and (doubt := _doubt(volume)):
+    for doubt in _doubts(volume, is_ct=model.is_ct):
         logger.warning("%s: %s; it is segmented as it is", scan.path, doubt)
     scores = volume_scores(model.predictors, volume)
     plan = model.plan
@@ -103,8 +105,15 @@ def _describe(
         )
 
 
-def _doubt(volume: Volume) -> str | None:
-    """Why a scan can't be in HU, such as a label map among the scans."""
-    finite = volume.array[np.isfinite(volume.array)] if volume.array.dtype.kind == "f" else volume.array
-    values = intensity_statistics(finite)
-    return None if values is None else implausible_hu(values)
+def _doubts(volume: Volume, *, is_ct: bool) -> Iterator[str]:
+    """What validation would say of such a scan in a dataset: such as a label map among the scans."""
+    values = volume.array
+    if values.dtype.kind == "f":
+        values = values[np.isfinite(values)]
+    if missing := volume.array.size - values.size:
+        yield f"{missing} of {volume.array.size} voxels are NaN or infinite"
+    if doubt := implausible_spacing(volume.geometry) or implausible_extent(volume.geometry):
+        yield doubt
+    statistics = intensity_statistics(values) if is_ct else None
+    if statistics is not None and (doubt := implausible_hu(statistics)):
+        yield doubt

@@ -44,7 +44,7 @@ def read_scores(path: Path, *, remedy: str = _EVALUATE) -> list[OrganScore]:
             f"{path}: the columns must be {', '.join(COLUMNS)}; got {', '.join(map(shown, header[:20]))}; "
             f"{remedy}"
         )
-    return [_score(path, number, row) for number, row in enumerate(rows, start=2)]
+    return [_score(path, number, row, remedy) for number, row in enumerate(rows, start=2)]
 
 
 def _rows(path: Path, remedy: str) -> list[list[str]]:
@@ -56,9 +56,10 @@ def _rows(path: Path, remedy: str) -> list[list[str]]:
         raise DataError(f"{path}: the table of scores is damaged ({problem}); {remedy}") from None
 
 
-def _score(path: Path, number: int, row: list[str]) -> OrganScore:
+def _score(path: Path, number: int, row: list[str], remedy: str) -> OrganScore:
+    where = f"{path}, line {number}"
     if len(row) != len(COLUMNS):
-        raise DataError(f"{path}, line {number}: {len(COLUMNS)} cells expected, got {len(row)}")
+        raise DataError(f"{where}: {len(COLUMNS)} cells expected, got {len(row)}; {remedy}")
     cells = {
         column: None if text == "" and column not in ("case", "patient", "organ") else text
         for column, text in zip(COLUMNS, row, strict=True)
@@ -66,7 +67,7 @@ def _score(path: Path, number: int, row: list[str]) -> OrganScore:
     try:
         return OrganScore.model_validate(cells)
     except ValidationError as problem:
-        raise DataError(describe_mistakes(problem, f"{path}, line {number}")) from None
+        raise DataError(f"{describe_mistakes(problem, where)}\n{remedy}") from None
 
 
 def _cell(value: Any) -> str:

@@ -32,6 +32,8 @@ class LoadedWeights(Record):
     """Loaded after interpolation to another patch size."""
     ignored: tuple[str, ...] = ()
     """In the file, but not a part of the encoder, or not handed on."""
+    dataset: str | None = None
+    """What a file's weights were fine-tuned on, if it says so."""
 
 
 class PretrainRun(Record):

@@ -7,7 +7,14 @@ from typing import Literal
 from mixcl_auto.metrics.averaging import Interval
 from mixcl_auto.reporting.arms import Difference, difference
 from mixcl_auto.reporting.grid import SCRATCH, Grid
-from mixcl_auto.reporting.roles import Comparison, Question, comparisons, fresh_level_0, has_seen
+from mixcl_auto.reporting.roles import (
+    Comparison,
+    Question,
+    comparisons,
+    fine_tuned_before,
+    fresh_level_0,
+    has_seen,
+)
 from mixcl_auto.reporting.tables import table_cells
 
 Outcome = Literal["higher", "lower", "no difference shown", "too few runs", "nothing found"]
@@ -170,6 +177,12 @@ def _cautions(grid: Grid, target: str, compared: _Compared, controls: Sequence[_
             "pre-trained on (role both): held-out cases were seen with their labels, so this is not to be "
             "trusted; pre-train without it."
         )
+    for init in (names.init, names.baseline):
+        if fine_tuned_before(grid, init, target):
+            yield (
+                f"The weights {init} were fine-tuned on {target} before: held-out cases may have been seen "
+                "with their labels, so this is not to be trusted."
+            )
     if names.question == "weights" and fresh_level_0(grid, names.init) != fresh_level_0(grid, names.baseline):
         yield (
             f"At level 0 the two differ in rate too: {_level_0_rate(grid, names.init)} and "

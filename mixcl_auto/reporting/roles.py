@@ -67,6 +67,12 @@ def has_seen(grid: Grid, init: str, dataset: str) -> bool:
     return dataset in grid.pools.get(init, {found.name for found in grid.plan.pool})
 
 
+def fine_tuned_before(grid: Grid, init: str, dataset: str) -> bool:
+    """Whether an initialisation's file holds weights that were fine-tuned on the dataset."""
+    loaded = (scored.run.weights for scored in grid.finished if scored.key.init == init)
+    return any(weights is not None and weights.dataset == dataset for weights in loaded)
+
+
 def inits_by_role(grid: Grid) -> dict[Role, tuple[str, ...]]:
     """The grid's initialisations but for plain ``scratch``, and without ablations."""
     roles = {init: role_of(grid, init) for init in grid.inits if init != SCRATCH}

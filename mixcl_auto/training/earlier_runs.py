@@ -15,6 +15,8 @@ from mixcl_auto.records.run import FinetuneRun, PretrainRun
 
 AnyRun = TypeVar("AnyRun", bound=Record)
 
+FINETUNE_SECTIONS = ("preprocess", "network", "finetune", "inference")
+"""Sections of a plan that change a fine-tuning's results."""
 WITHOUT_EFFECT = frozenset({"workers", "checkpoint_every", "score_at"})
 """Fields of a trainer's section that change no result, so that a resumed run may have others."""
 OF_TRANSFERRED_WEIGHTS = frozenset({"transferred_rate"})
@@ -104,7 +106,7 @@ def finetuning_differences(before: FinetuneRun, now: Plan) -> list[str]:
     differences = _differences(
         before.plan,
         now,
-        sections=("preprocess", "network", "finetune", "inference"),
+        sections=FINETUNE_SECTIONS,
         datasets=lambda plan: [d for d in plan.datasets if d.name == before.dataset],
         dataset_fields=("labels", "cases", "fingerprint", "split"),
         without_effect=WITHOUT_EFFECT if is_slow else WITHOUT_EFFECT | OF_TRANSFERRED_WEIGHTS,
@@ -118,6 +120,17 @@ def finetuning_differences(before: FinetuneRun, now: Plan) -> list[str]:
 def with_seed_of(run: FinetuneRun, plan: Plan) -> Plan:
     """The plan with the run's seed, of which an experiment has several."""
     return plan.model_copy(update={"finetune": plan.finetune.model_copy(update={"seed": run.seed})})
+
+
+def effective_differences(
+    before: Plan, now: Plan, sections: Sequence[str], without_effect: Collection[str] = WITHOUT_EFFECT
+) -> list[str]:
+    """Every field of the sections in which two plans differ, but for those that change no result."""
+    return [
+        line
+        for line in plan_differences(before, now, sections)
+        if line.split(":", 1)[0].split(".")[1] not in without_effect
+    ]
 
 
 def _differences(
@@ -139,11 +152,7 @@ def _differences(
         dataset_fields: of each that change its results.
         without_effect: fields of the sections that may differ.
     """
-    differences = [
-        line
-        for line in plan_differences(before, now, sections)
-        if line.split(":", 1)[0].split(".")[1] not in without_effect
-    ]
+    differences = effective_differences(before, now, sections, without_effect)
     return differences + _dataset_differences(datasets(before), datasets(now), dataset_fields)
 
 

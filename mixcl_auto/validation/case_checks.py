@@ -8,6 +8,7 @@ import numpy as np
 
 from mixcl_auto.io.hounsfield import implausible_hu
 from mixcl_auto.io.orientation import corners_mm, ras_shape, spacing_drift_voxels
+from mixcl_auto.io.plausible_size import implausible_extent, implausible_spacing
 from mixcl_auto.records.case import Geometry, RawDataset
 from mixcl_auto.records.finding import Finding
 from mixcl_auto.records.inspection import CaseInspection
@@ -17,10 +18,6 @@ CaseCheck = Callable[[RawDataset, CaseInspection], Iterator[Finding]]
 _ERROR_VOXELS = 0.25
 """Misfit of two grids, in voxels anywhere in the scan, above which a label map is off its image."""
 _WARNING_VOXELS = 0.01
-_EXTENT_MM = (10.0, 2500.0)
-_SPACING_MM = (0.05, 20.0)
-_LEAST_VOXELS = 3
-"""Along every axis."""
 
 
 def files_are_readable(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding]:
@@ -97,17 +94,9 @@ def size_is_physical(dataset: RawDataset, found: CaseInspection) -> Iterator[Fin
     if not found.image:
         return
     grid = found.image.geometry
-    extent_mm = tuple(n * s for n, s in zip(grid.size, grid.spacing_mm, strict=True))
-    if any(not _SPACING_MM[0] <= s <= _SPACING_MM[1] for s in grid.spacing_mm):
-        message = (
-            f"a voxel of {_times(grid.spacing_mm)} mm is implausible; write the true spacing into the header"
-        )
+    if message := implausible_spacing(grid):
         yield _finding("error", found, message, found.image.path)
-    elif max(extent_mm) > _EXTENT_MM[1] or max(extent_mm) < _EXTENT_MM[0]:
-        message = f"the scan measures {_times(extent_mm)} mm: implausible; check the spacing in the header"
-        yield _finding("warning", found, message, found.image.path)
-    elif min(grid.size) < _LEAST_VOXELS:
-        message = f"the scan has {_times(grid.size)} voxels: hardly a volume; give the whole scan"
+    elif message := implausible_extent(grid):
         yield _finding("warning", found, message, found.image.path)
 
 

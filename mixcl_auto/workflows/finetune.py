@@ -1,5 +1,6 @@
 """Fine-tuning, then prediction and scoring of the held-out fold."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,16 @@ from mixcl_auto.io.plans import read_split
 from mixcl_auto.io.scores import read_scores
 from mixcl_auto.io.workspace import FinetuneFolder
 from mixcl_auto.progress import Progress
+from mixcl_auto.records.names import random_draw
+from mixcl_auto.records.plan import Plan
+from mixcl_auto.records.plan_fields import SCRATCH_SLOW
 from mixcl_auto.records.score import OrganScore
+from mixcl_auto.training.earlier_runs import (
+    FINETUNE_SECTIONS,
+    OF_TRANSFERRED_WEIGHTS,
+    WITHOUT_EFFECT,
+    effective_differences,
+)
 from mixcl_auto.training.event_file import check_tensorboard, recording_events
 from mixcl_auto.workflows.data_parallel import group_lock, training_ranks
 from mixcl_auto.workflows.inputs import (
@@ -28,6 +38,8 @@ from mixcl_auto.workflows.inputs import (
     warn_of_long_warmup,
 )
 from mixcl_auto.workflows.scores_on_the_way import refuse_in_parallel, train_and_score_on_the_way
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -96,8 +108,10 @@ def finetune(
     edits = list(edits)
     if tensorboard:
         check_tensorboard()
-    refuse_idle_edits(edits, "finetune", ("preprocess", "network", "finetune", "inference"))
+    refuse_idle_edits(edits, "finetune", FINETUNE_SECTIONS)
     project = open_project(workspace, plan, edits)
+    if read_launch().rank == 0:
+        _warn_of_other_plan(open_project(workspace, plan).plan, project.plan, str(init))
     target = choose_target(project.plan, dataset).name
     folder, training_cases = _find_folder(project, target, fold, fraction, str(init))
     refuse_in_parallel(project.plan.finetune, read_launch().count)
@@ -138,6 +152,19 @@ def finetune(
             predict_held_out(project.workspace, folder, progress=progress, device=chosen)
             score_run(project.workspace, folder, progress=progress)
     return FinetuneSummary(folder, tuple(read_scores(folder.scores)))
+
+
+def _warn_of_other_plan(planned: Plan, edited: Plan, init: str) -> None:
+    """Say that reports leave the run out, whose plan ``--set`` makes another; seeds are a plan's own."""
+    is_random = random_draw(init) is not None and init != SCRATCH_SLOW
+    without_effect = WITHOUT_EFFECT | {"seed"} | (OF_TRANSFERRED_WEIGHTS if is_random else set())
+    if changed := effective_differences(planned, edited, FINETUNE_SECTIONS, without_effect):
+        logger.warning(
+            "this run is not of the plan as it stands (planned, and now: %s), so `report` and `experiment` "
+            "won't count it; to compare such runs make a plan of them: plan_and_preprocess --name NEW "
+            "--set ...",
+            "; ".join(changed),
+        )
 
 
 def _find_folder(

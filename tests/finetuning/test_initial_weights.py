@@ -16,6 +16,7 @@ from mixcl_auto.finetuning.initial_weights import (
 )
 from mixcl_auto.io.checkpoints import save_weights
 from mixcl_auto.io.files import file_sha256, write_text
+from mixcl_auto.io.runs import read_finetune_run
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.networks.backbone import Backbone
 from mixcl_auto.networks.initialise import initialise
@@ -465,6 +466,28 @@ def test_weights_of_a_fine_tuned_model_tell_their_grid_by_the_network_they_name(
     _, loaded = start_network(plan, Init("tuned", file), fold=0, class_count=4, label_voxels=VOXELS)
     assert loaded is not None
     assert loaded.interpolated == tuple(network.position_grids)
+
+
+def test_weights_that_were_fine_tuned_on_the_target_are_told_and_recorded(
+    cached: Cached, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    workspace, plan = cached
+    short = edited(plan, "finetune", iterations=1)
+    network = initialise(lambda: build_network(plan.network, out_channels=3), 3)
+    notes = {"format": "mixcl_auto segmenter 1", "network": plan.network.model_dump_json()}
+    told = {}
+    for dataset in (TARGET, "Elsewhere"):
+        caplog.clear()
+        file = tmp_path / f"tuned_on_{dataset}.safetensors"
+        save_weights(file, network.state_dict(), {**notes, "dataset": dataset})
+        folder = finetune(
+            workspace, short, "plan", dataset=TARGET, fold=0, fraction=1.0, init=str(file), device="cpu"
+        )
+        weights = read_finetune_run(folder).weights
+        assert weights is not None
+        assert weights.dataset == dataset
+        told[dataset] = f"these weights were fine-tuned on {TARGET}" in caplog.text
+    assert told == {TARGET: True, "Elsewhere": False}
 
 
 def test_find_pretraining_offers_no_random_weights_where_these_are_no_way_out(cached: Cached) -> None:

@@ -137,6 +137,19 @@ def test_a_scan_that_is_not_in_hu_is_segmented_with_a_warning(threshold_run, tmp
     assert "perhaps 1024 was added" in caplog.text
 
 
+def test_missing_values_and_an_implausible_voxel_are_told_of(threshold_run, tmp_path, caplog):
+    image = next(iter(threshold_run.images.values()))
+    volume = read_image(image)
+    holed = volume.array.astype(np.float32)
+    holed[0, 0, :2] = np.nan
+    wide = volume.geometry.model_copy(update={"spacing_mm": (30.0, *volume.geometry.spacing_mm[1:])})
+    write_image(tmp_path / "odd.nii.gz", holed, volume.spacing_mm, wide)
+    (written,) = predict_files([threshold_run.folder], find_scans(tmp_path / "odd.nii.gz"), tmp_path / "out")
+    assert written.is_file()
+    assert f"2 of {holed.size} voxels are NaN or infinite; it is segmented as it is" in caplog.text
+    assert "a voxel of 30 x 1.2 x 2.5 mm is implausible" in caplog.text
+
+
 def test_the_only_scans_problem_is_told_as_it_is(threshold_run, tmp_path):
     broken = tmp_path / "broken.nii.gz"
     broken.write_bytes(b"")

@@ -54,6 +54,16 @@ def test_images_are_found_by_suffix_and_hidden_ones_skipped(tmp_path):
     assert case_name(tmp_path / "x.y_0000.nii.gz") == "x.y"
 
 
+@pytest.mark.parametrize(
+    ("files", "told"), [(("a_0000", "a_0001"), "a_0001"), (("a_0001", "b_0000"), ""), (("a_2019",), "")]
+)
+def test_further_channels_are_told_of(tmp_path, caplog, files, told):
+    for name in files:
+        (tmp_path / f"{name}.nii.gz").write_bytes(b"")
+    assert len(find_scans(tmp_path)) == len(files)
+    assert [record.args[0].name for record in caplog.records] == ([f"{told}.nii.gz"] if told else [])
+
+
 @pytest.mark.parametrize("name", ["empty", "nowhere"])
 def test_no_scan_is_said_with_what_to_give(tmp_path, name):
     (tmp_path / "empty").mkdir()

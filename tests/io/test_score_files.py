@@ -34,7 +34,7 @@ def test_no_scores_are_an_empty_table(tmp_path):
     [
         (lambda text: text.replace("dice,", "dsc,", 1), "columns must be case"),
         (lambda text: text.replace(",12,", ",twelve,"), r"line 2: 1 mistake.*\n.*reference_voxels"),
-        (lambda text: text.rstrip() + ",1\n", "line 2: 10 cells expected, got 11"),
+        (lambda text: text.rstrip() + ",1\n", "line 2: 10 cells expected, got 11; score the run again"),
         (lambda text: "", "columns must be"),
     ],
 )

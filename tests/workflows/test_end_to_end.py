@@ -1,5 +1,6 @@
 """All stages on tiny phantoms, through the public functions."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,22 @@ def test_a_finished_run_is_left_as_it_is_and_summed_up_again(project: Workspace)
     assert (run.weights.stat().st_mtime_ns, run.scores.stat().st_mtime_ns) == before
     assert list(summary.dice_per_organ) == ["spleen", "liver", "aorta"]
     assert summary.cases == 1
+
+
+@pytest.mark.parametrize(
+    ("edits", "told"),
+    [
+        ([], False),
+        (["finetune.seed=0", "finetune.workers=0"], False),
+        (["finetune.seed=0", "finetune.learning_rate=0.5"], True),
+    ],
+)
+def test_a_run_that_reports_would_not_count_is_told_at_once(
+    project: Workspace, caplog: pytest.LogCaptureFixture, edits: list[str], told: bool
+) -> None:
+    with suppress(RunError):  # the finished run of the plan, which the last edit does not fit
+        mixcl_auto.finetune(project, fold=0, fraction=0.25, edits=edits, device="cpu")
+    assert ("won't count it" in caplog.text) == told
 
 
 def test_flips_that_prediction_would_refuse_are_refused_before_training(
