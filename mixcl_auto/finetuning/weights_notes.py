@@ -102,6 +102,7 @@ class _Export(_Part):
     spacing_mm: Spacing = Field(validation_alias=AliasPath("input", "spacing_mm"))
     window_hu: Window = Field(validation_alias=AliasPath("input", "window_hu"))
     patch_size: Counts = Field(validation_alias=AliasPath("input", "patch_size"))
+    dataset: PlainName | None = Field(default=None, validation_alias=AliasPath("origin", "dataset"))
 
     def notes(self) -> WeightsNotes:
         known = self.model_dump(exclude={"patch_size"})

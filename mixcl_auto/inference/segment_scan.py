@@ -108,10 +108,9 @@ def _describe(
 def _doubts(volume: Volume, *, is_ct: bool) -> Iterator[str]:
     """What validation would say of such a scan in a dataset: such as a label map among the scans."""
     values = volume.array
-    if values.dtype.kind == "f":
-        values = values[np.isfinite(values)]
-    if missing := volume.array.size - values.size:
-        yield f"{missing} of {volume.array.size} voxels are NaN or infinite"
+    if values.dtype.kind == "f" and not (is_finite := np.isfinite(values)).all():
+        values = values[is_finite]
+        yield f"{volume.array.size - values.size} of {volume.array.size} voxels are NaN or infinite"
     if doubt := implausible_spacing(volume.geometry) or implausible_extent(volume.geometry):
         yield doubt
     statistics = intensity_statistics(values) if is_ct else None

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixcl_auto.errors import DataError
-from mixcl_auto.records.case import Geometry
+from mixcl_auto.records.case import Geometry, times
 
 GZIP_MAGIC = b"\x1f\x8b"
 _LENGTHS = (348, 540)
@@ -111,10 +111,10 @@ def check_header(path: Path) -> None:
     axes = header.dim[0]
     sizes, spacing_mm = header.dim[1 : 1 + min(axes, 3)], header.pixdim[1 : 1 + min(axes, 3)]
     if not 1 <= axes <= 7 or any(size < 1 for size in sizes):
-        raise DataError(f"{path}: the header gives {_times(sizes) or 'no'} voxels; export the file again")
+        raise DataError(f"{path}: the header gives {times(sizes) or 'no'} voxels; export the file again")
     if not all(math.isfinite(size) and size > 0 for size in spacing_mm):
         raise DataError(
-            f"{path}: the header gives a voxel of {_times(spacing_mm)} mm (pixdim), all must be above 0; "
+            f"{path}: the header gives a voxel of {times(spacing_mm)} mm (pixdim), all must be above 0; "
             "write the true spacing into it, or export the file again"
         )
     for name, matrix in _placements(header).items():
@@ -209,7 +209,3 @@ def _qform_steps(header: NiftiHeader) -> npt.NDArray[np.float64]:
     )
     handedness = -1.0 if header.pixdim[0] < 0 else 1.0
     return rotation * np.multiply(header.pixdim[1:4], (1.0, 1.0, handedness))
-
-
-def _times(values: tuple[float, ...]) -> str:
-    return " x ".join(f"{value:.6g}" for value in values)

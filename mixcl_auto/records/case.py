@@ -1,5 +1,6 @@
 """A case: one scan with its label map, in the raw data and in the cache."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,11 @@ from mixcl_auto.records.names import PlainName, PrintableName
 from mixcl_auto.records.record import Record
 
 Role = Literal["pretrain", "target", "both"]
+
+
+def times(values: Iterable[float]) -> str:
+    """Figures along the axes as messages show them, such as ``0.9 x 0.9 x 3``."""
+    return " x ".join(f"{value:.6g}" for value in values)
 
 
 class RawCase(Record):

@@ -71,10 +71,10 @@ class Grid:
     """Files that could not be read, and folders that are not what they are called."""
     fold_counts: dict[str, int] = field(default_factory=dict)
     """How many folds each target has, where its split is at hand."""
-    _by_key: dict[RunKey, ScoredRun] = field(default_factory=dict, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        self._by_key.update({scored.key: scored for scored in self.finished})
+    @cached_property
+    def _by_key(self) -> dict[RunKey, ScoredRun]:
+        return {scored.key: scored for scored in self.finished}
 
     def get(self, key: RunKey) -> ScoredRun | None:
         """The finished run of that key."""

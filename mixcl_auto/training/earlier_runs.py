@@ -7,6 +7,7 @@ from typing import TypeVar
 from mixcl_auto.errors import RunError
 from mixcl_auto.io.files import read_text
 from mixcl_auto.io.workspace import previous_checkpoint
+from mixcl_auto.records.names import random_draw
 from mixcl_auto.records.plan import DatasetPlan, Plan
 from mixcl_auto.records.plan_edits import plan_differences
 from mixcl_auto.records.plan_fields import SCRATCH_SLOW
@@ -19,8 +20,6 @@ FINETUNE_SECTIONS = ("preprocess", "network", "finetune", "inference")
 """Sections of a plan that change a fine-tuning's results."""
 WITHOUT_EFFECT = frozenset({"workers", "checkpoint_every", "score_at"})
 """Fields of a trainer's section that change no result, so that a resumed run may have others."""
-OF_TRANSFERRED_WEIGHTS = frozenset({"transferred_rate"})
-"""Fields that change no result of a run whose encoder learns as fast as the rest either."""
 
 
 def read_run(path: Path, kind: type[AnyRun]) -> AnyRun | None:
@@ -102,14 +101,13 @@ def refuse_other_finetuning(folder: Path, before: FinetuneRun, now: Plan) -> Non
 
 def finetuning_differences(before: FinetuneRun, now: Plan) -> list[str]:
     """Every field in which the plan of a fine-tuning differs from ``now`` and that changes its results."""
-    is_slow = before.weights is not None or before.init == SCRATCH_SLOW
     differences = _differences(
         before.plan,
         now,
         sections=FINETUNE_SECTIONS,
         datasets=lambda plan: [d for d in plan.datasets if d.name == before.dataset],
         dataset_fields=("labels", "cases", "fingerprint", "split"),
-        without_effect=WITHOUT_EFFECT if is_slow else WITHOUT_EFFECT | OF_TRANSFERRED_WEIGHTS,
+        without_effect=_without_effect(before.init),
     )
     if before.init == SCRATCH_SLOW:
         handed_on = plan_differences(before.plan, now, ("pretrain",))
@@ -122,10 +120,24 @@ def with_seed_of(run: FinetuneRun, plan: Plan) -> Plan:
     return plan.model_copy(update={"finetune": plan.finetune.model_copy(update={"seed": run.seed})})
 
 
-def effective_differences(
-    before: Plan, now: Plan, sections: Sequence[str], without_effect: Collection[str] = WITHOUT_EFFECT
-) -> list[str]:
-    """Every field of the sections in which two plans differ, but for those that change no result."""
+def effective_edits(planned: Plan, edited: Plan, init: str) -> list[str]:
+    """What ``--set`` changes of a fine-tuning's results, but for the seed, of which a plan has several.
+
+    Args:
+        planned: the plan as its file has it.
+        edited: with the edits.
+        init: initial weights, as ``--init`` names them.
+    """
+    return _changed(planned, edited, FINETUNE_SECTIONS, _without_effect(init) | {"seed"})
+
+
+def _without_effect(init: str) -> frozenset[str]:
+    """Fields that change no result of a fine-tuning: also the encoder's rate, where that is the network's."""
+    is_at_full_rate = random_draw(init) is not None and init != SCRATCH_SLOW
+    return WITHOUT_EFFECT | {"transferred_rate"} if is_at_full_rate else WITHOUT_EFFECT
+
+
+def _changed(before: Plan, now: Plan, sections: Sequence[str], without_effect: Collection[str]) -> list[str]:
     return [
         line
         for line in plan_differences(before, now, sections)
@@ -152,7 +164,7 @@ def _differences(
         dataset_fields: of each that change its results.
         without_effect: fields of the sections that may differ.
     """
-    differences = effective_differences(before, now, sections, without_effect)
+    differences = _changed(before, now, sections, without_effect)
     return differences + _dataset_differences(datasets(before), datasets(now), dataset_fields)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from mixcl_auto.io.hounsfield import implausible_hu
 from mixcl_auto.io.orientation import corners_mm, ras_shape, spacing_drift_voxels
 from mixcl_auto.io.plausible_size import implausible_extent, implausible_spacing
-from mixcl_auto.records.case import Geometry, RawDataset
+from mixcl_auto.records.case import Geometry, RawDataset, times
 from mixcl_auto.records.finding import Finding
 from mixcl_auto.records.inspection import CaseInspection
 
@@ -36,9 +36,7 @@ def shapes_agree(dataset: RawDataset, found: CaseInspection) -> Iterator[Finding
     """The label map has as many voxels as its image, along every axis."""
     if found.image and found.label and not _as_many_voxels(found.image.geometry, found.label.geometry):
         image, label = found.image.geometry.size, found.label.geometry.size
-        message = (
-            f"the label map has {_times(label)} voxels, its image {_times(image)}; give the matching pair"
-        )
+        message = f"the label map has {times(label)} voxels, its image {times(image)}; give the matching pair"
         yield _finding("error", found, message, found.label.path)
 
 
@@ -145,7 +143,7 @@ def _misfits_voxels(image: Geometry, label: Geometry) -> Iterator[tuple[str, str
     size = np.array(image.size)
     extent_mm = float((size * voxel_mm).max())
     spacing = spacing_drift_voxels(image.size, image.spacing_mm, label.spacing_mm)
-    yield "spacings", f"({_times(label.spacing_mm)} and {_times(image.spacing_mm)} mm)", spacing
+    yield "spacings", f"({times(label.spacing_mm)} and {times(image.spacing_mm)} mm)", spacing
     origin = np.abs(np.subtract(image.origin_mm, label.origin_mm)).max() / voxel_mm.min()
     yield "origins", f"({_list(label.origin_mm)} and {_list(image.origin_mm)} mm)", float(origin)
     turn = np.abs(np.subtract(image.direction, label.direction)).max() * extent_mm / voxel_mm.min()
@@ -166,10 +164,6 @@ def _is_path(file: str) -> bool:
 def _finding(severity: str, found: CaseInspection, message: str, file: str | None) -> Finding:
     level = "error" if severity == "error" else "warning"
     return Finding(severity=level, dataset=found.dataset, case=found.case, file=file, message=message)
-
-
-def _times(values: tuple[float, ...]) -> str:
-    return " x ".join(f"{value:.6g}" for value in values)
 
 
 def _list(values: tuple[float, ...]) -> str:

@@ -1,8 +1,8 @@
 """Fine-tuning, then prediction and scoring of the held-out fold."""
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,16 +17,9 @@ from mixcl_auto.io.plans import read_split
 from mixcl_auto.io.scores import read_scores
 from mixcl_auto.io.workspace import FinetuneFolder
 from mixcl_auto.progress import Progress
-from mixcl_auto.records.names import random_draw
-from mixcl_auto.records.plan import Plan
-from mixcl_auto.records.plan_fields import SCRATCH_SLOW
+from mixcl_auto.records.plan_edits import edit_plan
 from mixcl_auto.records.score import OrganScore
-from mixcl_auto.training.earlier_runs import (
-    FINETUNE_SECTIONS,
-    OF_TRANSFERRED_WEIGHTS,
-    WITHOUT_EFFECT,
-    effective_differences,
-)
+from mixcl_auto.training.earlier_runs import FINETUNE_SECTIONS, effective_edits
 from mixcl_auto.training.event_file import check_tensorboard, recording_events
 from mixcl_auto.workflows.data_parallel import group_lock, training_ranks
 from mixcl_auto.workflows.inputs import (
@@ -108,10 +101,7 @@ def finetune(
     edits = list(edits)
     if tensorboard:
         check_tensorboard()
-    refuse_idle_edits(edits, "finetune", FINETUNE_SECTIONS)
-    project = open_project(workspace, plan, edits)
-    if read_launch().rank == 0:
-        _warn_of_other_plan(open_project(workspace, plan).plan, project.plan, str(init))
+    project = _open_edited(workspace, plan, edits, str(init))
     target = choose_target(project.plan, dataset).name
     folder, training_cases = _find_folder(project, target, fold, fraction, str(init))
     refuse_in_parallel(project.plan.finetune, read_launch().count)
@@ -154,17 +144,20 @@ def finetune(
     return FinetuneSummary(folder, tuple(read_scores(folder.scores)))
 
 
-def _warn_of_other_plan(planned: Plan, edited: Plan, init: str) -> None:
-    """Say that reports leave the run out, whose plan ``--set`` makes another; seeds are a plan's own."""
-    is_random = random_draw(init) is not None and init != SCRATCH_SLOW
-    without_effect = WITHOUT_EFFECT | {"seed"} | (OF_TRANSFERRED_WEIGHTS if is_random else set())
-    if changed := effective_differences(planned, edited, FINETUNE_SECTIONS, without_effect):
+def _open_edited(workspace: Folder, plan: str | Path | None, edits: Sequence[str], init: str) -> Project:
+    """The project with its plan as edited; says so if reports will therefore leave the run out."""
+    refuse_idle_edits(edits, "finetune", FINETUNE_SECTIONS)
+    planned = open_project(workspace, plan)
+    project = replace(planned, plan=edit_plan(planned.plan, edits))
+    changed = effective_edits(planned.plan, project.plan, init)
+    if changed and read_launch().rank == 0:
         logger.warning(
             "this run is not of the plan as it stands (planned, and now: %s), so `report` and `experiment` "
             "won't count it; to compare such runs make a plan of them: plan_and_preprocess --name NEW "
             "--set ...",
             "; ".join(changed),
         )
+    return project
 
 
 def _find_folder(

@@ -425,6 +425,12 @@ def test_model_of_a_bundle_is_interpolated_from_the_patch_that_the_bundle_names(
     assert ("pre-trained at spacing_mm [9.0, 9.0, 9.0]" in caplog.text) == ("export.json" in documents)
 
 
+def test_a_bundle_names_what_its_model_was_fine_tuned_on(cached: Cached, tmp_path: Path) -> None:
+    workspace, plan = cached
+    model = put_bundle(tmp_path, plan, {"export.json": {**EXPORT, "origin": {"dataset": TARGET}}})
+    assert find_init(workspace, "plan", str(model)).dataset == TARGET
+
+
 def test_heads_of_a_bundle_are_compared(cached: Cached, tmp_path: Path) -> None:
     _, plan = cached
     other = {**EXPORT, "network": {"arguments": {"num_heads": 4}}}

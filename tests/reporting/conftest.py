@@ -87,6 +87,7 @@ class Lab:
         log=False,
         edits=(),
         weights=None,
+        tuned_on=None,
     ):
         """A run on cases 'a' and 'b'; ``dice`` is a number for all, or {case: {organ: dice}}."""
         cases = dice if isinstance(dice, dict) else {c: dict.fromkeys(ORGANS, dice) for c in ("a", "b")}
@@ -102,7 +103,8 @@ class Lab:
             plan=edit_plan(self.plan, [f"finetune.seed={seed}", *edits]),
             status=status,
             environment=ENVIRONMENT,
-            weights=weights and LoadedWeights(source=init, sha256=weights, loaded=("vit.norm.weight",)),
+            weights=weights
+            and LoadedWeights(source=init, sha256=weights, loaded=("vit.norm.weight",), dataset=tuned_on),
             training_cases=("c",),
             held_out_cases=("a", "b"),
             parameters=1000,

@@ -348,6 +348,17 @@ def test_a_pre_training_that_has_seen_the_target_stays_so_when_the_plan_is_made_
     assert "pool" not in cautions["pre-training", "supervised"]
 
 
+def test_weights_that_were_fine_tuned_on_the_target_before_are_not_to_be_trusted(full_lab) -> None:
+    for fold in range(3):
+        full_lab.finetune("scratch", 0.3, fold, 0.4 + 0.01 * fold)
+        full_lab.finetune("tuned", 0.3, fold, 0.6, method="unknown", weights="a", tuned_on="Target_1")
+        full_lab.finetune("other", 0.3, fold, 0.6, method="unknown", weights="b", tuned_on="Target_2")
+    cautions = {verdict.init: verdict.caution for verdict in verdicts(full_lab)}
+    told = "The weights tuned were fine-tuned on Target_1 before"
+    assert told in cautions["tuned"]
+    assert "fine-tuned" not in cautions["other"]
+
+
 def test_an_ablation_at_a_share_of_its_own_has_a_sentence_and_nothing_else_has(full_lab) -> None:
     full_lab.pretrain("mixcl")
     full_lab.pretrain("no_reconstruction", without=("reconstruction",))

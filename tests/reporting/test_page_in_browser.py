@@ -151,7 +151,8 @@ def test_the_viewer_follows_keys_clicks_and_the_choice_of_a_case(page):
     browser, _ = page
     columns, rows, slices = browser.run(SIZE)
     browser.run(CHANGE % ("slice", "3", "input"))
-    browser.run('document.querySelector("#viewer canvas").focus()')
+    # the page scrolls smoothly, and would still do so when the click comes
+    browser.run('document.querySelector("#viewer canvas").focus({preventScroll: true})')
     press = {"key": "ArrowUp", "code": "ArrowUp", "windowsVirtualKeyCode": 38}
     browser.call("Input.dispatchKeyEvent", type="keyDown", **press)
     assert browser.run(WHERE) == f"axial, slice 5 of {slices}"
