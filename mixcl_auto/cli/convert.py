@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mixcl_auto.cli.options import OnceEach, Settings, jobs_option, pass_settings
+from mixcl_auto.cli.suggestions import program
 
 if TYPE_CHECKING:
     from mixcl_auto.workflows.convert import Converted
@@ -59,5 +60,4 @@ def print_conversion(done: "Converted", workspace: Path) -> None:
         click.echo(f"Warning: {warning}", err=True)
     written = "was there already, with the same content" if done.unchanged else "is written"
     click.echo(f"{done.path} {written}; the scans stay where they are")
-    before = "" if workspace == Path() else f"-w {shlex.quote(str(workspace))} "
-    click.echo(f"Next: mixcl_auto {before}validate -d {shlex.quote(dataset.name)}")
+    click.echo(f"Next: {program(workspace)} validate -d {shlex.quote(dataset.name)}")

@@ -1,5 +1,6 @@
 """``mixcl_auto experiment``."""
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +17,7 @@ from mixcl_auto.cli.options import (
     plan_option,
     tensorboard_option,
 )
+from mixcl_auto.cli.suggestions import name_workspace
 from mixcl_auto.errors import RunError
 
 if TYPE_CHECKING:
@@ -112,4 +114,6 @@ def experiment(
         )
     if failures := report_failures(overview):
         raise RunError(failures)
-    click.echo(f"All {len(overview.entries)} runs are done; `mixcl_auto report` writes the tables.")
+    report = "mixcl_auto report" + ("" if plan is None else f" -p {shlex.quote(plan)}")
+    done = f"All {len(overview.entries)} runs are done; `{report}` writes the tables."
+    click.echo(name_workspace(done, settings.workspace))

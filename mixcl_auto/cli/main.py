@@ -16,6 +16,7 @@ import click
 from mixcl_auto import __version__
 from mixcl_auto.cli.options import Settings
 from mixcl_auto.cli.stopping import StopRequest, ignore_further_stops, stop_in_order
+from mixcl_auto.cli.suggestions import HERE, name_workspace
 from mixcl_auto.engines.tether import end_with_parent
 from mixcl_auto.errors import RESUME_CODE, MixCLError, RunStoppedError
 
@@ -82,11 +83,11 @@ class Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except RunStoppedError as problem:
-            raise Unfinished(which_process() + str(problem)) from problem
+            raise Unfinished(describe(problem, ctx)) from problem
         except MixCLError as problem:
             if ctx.params["debug"]:
                 raise
-            raise Problem(which_process() + str(problem)) from problem
+            raise Problem(describe(problem, ctx)) from problem
         except BrokenPipeError:
             sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
             raise click.exceptions.Exit(1) from None
@@ -115,11 +116,15 @@ class Commands(click.Group):
 class EchoHandler(logging.Handler):
     """Log lines on stderr, above a progress bar if there is one."""
 
+    def __init__(self, workspace: Path = HERE) -> None:
+        super().__init__()
+        self._workspace = workspace
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line; where nobody can read it, as when the terminal is gone, the work goes on."""
         prefix = {logging.WARNING: "Warning: ", logging.ERROR: "Error: "}.get(record.levelno, "")
         with suppress(OSError):
-            click.echo(prefix + record.getMessage(), err=True)
+            click.echo(prefix + name_workspace(record.getMessage(), self._workspace), err=True)
 
 
 @click.group(
@@ -160,7 +165,12 @@ def cli(context: click.Context, workspace: Path, debug: bool, tethered: int | No
     logger = logging.getLogger("mixcl_auto")
     follows = os.environ.get("RANK", "0") != "0"
     logger.setLevel(logging.DEBUG if debug else logging.WARNING if follows else logging.INFO)
-    logger.handlers = [EchoHandler()]
+    logger.handlers = [EchoHandler(workspace)]
+
+
+def describe(problem: MixCLError, context: click.Context) -> str:
+    """The message, with what only the command line knows: the process and the workspace."""
+    return which_process() + name_workspace(str(problem), context.params["workspace"])
 
 
 def which_process() -> str:

@@ -76,10 +76,10 @@ class FinetuneRun(Record):
 
     @property
     def again(self) -> str:
-        """What to do to go on with the run; -w, -p and --set are not known here."""
+        """What to do to go on with the run; -p and --set are not known here."""
         init = self.weights.source if self.weights else self.init
         return (
             f"run `mixcl_auto finetune -d {shlex.quote(self.dataset)} --fold {self.fold} "
             f"--fraction {self.fraction:g} --init {shlex.quote(init)} --seed {self.seed}` again, with its "
-            "-w, -p and --set"
+            "-p and --set"
         )

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,8 @@ def find_run(
     known = [str(run.path.relative_to(root)) for run in workspace.finetune_runs(project.plan_name)]
     listed = "\n".join(["there are:", *(f"  {path}" for path in known)]) if known else "there is none yet"
     wanted = f"{target.name}, {name}, {fraction_name(fraction)}, fold {fold}, seed {used_seed}"
-    command = f"mixcl_auto finetune -d {target.name} --fold {fold} --fraction {fraction:g} --init {init}"
+    command = f"mixcl_auto finetune -p {project.plan_name}.json -d {shlex.quote(target.name)} --fold {fold} "
+    command += f"--fraction {fraction:g} --init {shlex.quote(init)}"
     command += "" if seed is None else f" --seed {seed}"
     raise RunError(
         f"no fine-tuning of {wanted} under {root}; {listed}\nname one of these, or run `{command}` first"

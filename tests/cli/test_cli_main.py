@@ -1,3 +1,4 @@
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -151,6 +152,21 @@ def test_a_missing_plan_is_one_clear_message_and_exit_1(tmp_path: Path) -> None:
     assert result.stderr.startswith("Error: no plan 'plan'")
     assert "plan_and_preprocess" in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_a_message_suggests_commands_for_the_workspace_that_was_given(tmp_path: Path) -> None:
+    assert f"`mixcl_auto -w {tmp_path} plan_and_preprocess`" in run("-w", str(tmp_path), "report").stderr
+
+
+def test_a_warning_suggests_commands_for_the_workspace_that_was_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @click.command("doctor")
+    def command() -> None:
+        logging.getLogger("mixcl_auto").warning("old; run `mixcl_auto pretrain`")
+
+    monkeypatch.setattr(main_module.Commands, "get_command", lambda self, ctx, name: command)
+    assert run("-w", "elsewhere", "doctor").stderr == "Warning: old; run `mixcl_auto -w elsewhere pretrain`\n"
 
 
 def test_an_empty_workspace_says_where_datasets_go(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_grid_that_was_stopped_is_completed_and_nothing_is_done_twice(
     command[command.index("--jobs") + 1] = "2"
     done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "All 3 runs are done; `mixcl_auto report` writes the tables.\n"
+    assert done.stdout == f"All 3 runs are done; `mixcl_auto -w {root} report` writes the tables.\n"
     assert done.stderr.count("done: ") == 2
     completed = mixcl_auto.experiment_status(root, table="1")
     assert len(completed.of("done")) == 3
