@@ -83,6 +83,8 @@ class Origin(Record):
     fraction: float | None = None
     fold: int | None = None
     initial_weights_sha256: str | None = None
+    pool: tuple[str, ...] = ()
+    """The datasets that the encoder, or the initial weights, have seen, as far as that is known."""
     plan_hash: str
     preset: str
     mixcl_auto: str
@@ -139,6 +141,7 @@ def encoder_config(run: PretrainRun, weights: WeightsFile) -> ExportConfig:
             without=section.without,
             iterations=run.iterations,
             seed=section.seed,
+            pool=tuple(dataset.name for dataset in run.plan.pool),
             plan_hash=content_hash(run.plan),
             preset=run.plan.preset,
             mixcl_auto=run.environment.mixcl_auto,
@@ -170,6 +173,7 @@ def segmenter_config(
             fraction=run.fraction,
             fold=run.fold,
             initial_weights_sha256=None if run.weights is None else run.weights.sha256,
+            pool=() if run.weights is None else run.weights.seen,
             plan_hash=content_hash(run.plan),
             preset=run.plan.preset,
             mixcl_auto=run.environment.mixcl_auto,

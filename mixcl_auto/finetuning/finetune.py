@@ -1,5 +1,6 @@
 """Fine-tuning on a share of a target's labels: from the cache to ``model.safetensors``."""
 
+import json
 import logging
 from collections.abc import Collection, Sequence
 
@@ -267,4 +268,5 @@ def _metadata(record: FinetuneRun) -> dict[str, str]:
         "network": record.plan.network.model_dump_json(),
         "dataset": record.dataset,
         "init": record.init,
+        "pool": json.dumps(record.weights.seen if record.weights else ()),
     }

@@ -164,6 +164,7 @@ def load_init(network: Backbone, init: Init, plan: Plan, *, whole: bool = True) 
         interpolated=report.interpolated,
         ignored=report.ignored,
         dataset=init.dataset,
+        pool=init.pool,
     )
 
 
@@ -186,7 +187,16 @@ def _find_file(workspace: Workspace, plan_name: str, file: Path) -> Init:
             "which has other weights; rename the file"
         )
     notes = read_notes(file)
-    return Init(file.stem, file, sha256, str(file), notes.without, notes.method, dataset=notes.dataset)
+    return Init(
+        file.stem,
+        file,
+        sha256,
+        str(file),
+        notes.without,
+        notes.method,
+        pool=notes.pool,
+        dataset=notes.dataset,
+    )
 
 
 def find_pretraining(

@@ -42,6 +42,8 @@ class WeightsNotes(Record):
     """Terms of Eq. 2 that its pre-training left out."""
     hands_on_level_0: bool = True
     """Whether a fine-tuning starts from what level 0 alone has learnt."""
+    pool: tuple[PlainName, ...] = ()
+    """The datasets that an encoder, or a segmenter's initial weights, have seen."""
     dataset: PlainName | None = None
     """What a segmenter was fine-tuned on."""
 
@@ -64,6 +66,7 @@ class _Metadata(_Part):
     method: str = "mixcl"  # at first they named none
     without: Json[tuple[Term, ...]] = ()
     hands_on_level_0: Json[bool] = True
+    pool: Json[tuple[PlainName, ...]] = ()
     dataset: PlainName | None = None
     network: Json[_Network]
     spacing_mm: Json[Spacing] | None = None
@@ -91,6 +94,7 @@ class _Metadata(_Part):
             method="unknown" if not is_encoder else "supervised" if self.method == "supervised" else "mixcl",
             without=self.without,
             hands_on_level_0=self.hands_on_level_0,
+            pool=self.pool,
             dataset=self.dataset,
         )
 
@@ -103,6 +107,7 @@ class _Export(_Part):
     window_hu: Window = Field(validation_alias=AliasPath("input", "window_hu"))
     patch_size: Counts = Field(validation_alias=AliasPath("input", "patch_size"))
     dataset: PlainName | None = Field(default=None, validation_alias=AliasPath("origin", "dataset"))
+    pool: tuple[PlainName, ...] = Field(default=(), validation_alias=AliasPath("origin", "pool"))
 
     def notes(self) -> WeightsNotes:
         known = self.model_dump(exclude={"patch_size"})

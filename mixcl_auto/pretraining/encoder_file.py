@@ -24,7 +24,8 @@ def encoder_metadata(
     """What the file says of itself, each value as JSON but for plain words.
 
     Spacing and window are what the encoder's input must be brought to; ``position_grids`` tells how the
-    position embedding's tokens lie, for a fine-tuning with another patch size.
+    position embedding's tokens lie, for a fine-tuning with another patch size; ``pool`` names the datasets
+    that the encoder has seen, on which its gain can't be measured.
     """
     return {
         "format": "mixcl_auto encoder 1",
@@ -38,5 +39,6 @@ def encoder_metadata(
         "position_grids": json.dumps(dict(position_grids)),
         "network": plan.network.model_dump_json(),
         "without": json.dumps(plan.pretrain.without),
+        "pool": json.dumps([dataset.name for dataset in plan.pool]),
         "hands_on_level_0": json.dumps(plan.pretrain.hands_on_level_0),
     }

@@ -34,6 +34,13 @@ class LoadedWeights(Record):
     """In the file, but not a part of the encoder, or not handed on."""
     dataset: str | None = None
     """What a file's weights were fine-tuned on, if it says so."""
+    pool: tuple[str, ...] = ()
+    """The datasets that the weights were pre-trained on, as far as that is known."""
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """Every dataset whose labels the weights are known to have seen."""
+        return tuple(dict.fromkeys([*self.pool, *filter(None, [self.dataset])]))
 
 
 class PretrainRun(Record):

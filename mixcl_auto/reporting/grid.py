@@ -127,11 +127,17 @@ class Grid:
 
     @cached_property
     def pools(self) -> dict[str, frozenset[str]]:
-        """The datasets that each recorded pre-training has seen."""
-        return {
+        """The datasets that initial weights were pre-trained on, as the pre-training or else a run says."""
+        told = {
+            scored.key.init: frozenset(scored.run.weights.pool)
+            for scored in self.finished
+            if scored.run.weights is not None and scored.run.weights.pool
+        }
+        recorded = {
             started.run.name: frozenset(dataset.name for dataset in started.run.plan.pool)
             for started in self.pretrainings
         }
+        return told | recorded
 
     @cached_property
     def without(self) -> dict[str, tuple[str, ...]]:

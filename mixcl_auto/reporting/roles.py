@@ -60,7 +60,7 @@ def fresh_level_0(grid: Grid, init: str) -> bool:
 def has_seen(grid: Grid, init: str, dataset: str) -> bool:
     """Whether a dataset was in the pool that the weights were pre-trained on.
 
-    As the pre-training's record says; without one, as the plan has it now.
+    As the pre-training's record or the weights' file says; without them, as the plan has it now.
     """
     if role_of(grid, init) in ("random", "slow"):
         return False

@@ -14,6 +14,7 @@ from mixcl_auto.finetuning.initial_weights import (
     load_init,
     start_network,
 )
+from mixcl_auto.finetuning.weights_notes import read_notes
 from mixcl_auto.io.checkpoints import save_weights
 from mixcl_auto.io.files import file_sha256, write_text
 from mixcl_auto.io.runs import read_finetune_run
@@ -425,10 +426,13 @@ def test_model_of_a_bundle_is_interpolated_from_the_patch_that_the_bundle_names(
     assert ("pre-trained at spacing_mm [9.0, 9.0, 9.0]" in caplog.text) == ("export.json" in documents)
 
 
-def test_a_bundle_names_what_its_model_was_fine_tuned_on(cached: Cached, tmp_path: Path) -> None:
+def test_a_bundle_names_what_its_model_has_seen(cached: Cached, tmp_path: Path) -> None:
     workspace, plan = cached
-    model = put_bundle(tmp_path, plan, {"export.json": {**EXPORT, "origin": {"dataset": TARGET}}})
-    assert find_init(workspace, "plan", str(model)).dataset == TARGET
+    seen = {"dataset": TARGET, "pool": ["A", "B"]}
+    init = find_init(
+        workspace, "plan", str(put_bundle(tmp_path, plan, {"export.json": {**EXPORT, "origin": seen}}))
+    )
+    assert (init.dataset, init.pool) == (TARGET, ("A", "B"))
 
 
 def test_heads_of_a_bundle_are_compared(cached: Cached, tmp_path: Path) -> None:
@@ -494,6 +498,32 @@ def test_weights_that_were_fine_tuned_on_the_target_are_told_and_recorded(
         assert weights.dataset == dataset
         told[dataset] = f"these weights were fine-tuned on {TARGET}" in caplog.text
     assert told == {TARGET: True, "Elsewhere": False}
+
+
+def test_an_encoder_given_as_a_file_tells_the_pool_that_it_has_seen(
+    cached: Cached, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    workspace, plan = cached
+    both = plan.dataset(TARGET).model_copy(update={"role": "both"})
+    seen = plan.model_copy(
+        update={"datasets": tuple(both if one.name == TARGET else one for one in plan.datasets)}
+    )
+    short = edited(plan, "finetune", iterations=1)
+    network = initialise(lambda: build_network(plan.network, out_channels=1), 3)
+    told = {}
+    for name, made in {"seen": seen, "unseen": plan}.items():
+        caplog.clear()
+        file = tmp_path / f"{name}.safetensors"
+        write_encoder(file, network, made, name=name)
+        folder = finetune(
+            workspace, short, "plan", dataset=TARGET, fold=0, fraction=1.0, init=str(file), device="cpu"
+        )
+        told[name] = f"{TARGET} was in the pool of the pre-training {name}" in caplog.text
+        weights = read_finetune_run(folder).weights
+        assert weights is not None
+        assert weights.pool == tuple(one.name for one in made.pool)
+        assert read_notes(folder.weights).pool == weights.pool
+    assert told == {"seen": True, "unseen": False}
 
 
 def test_find_pretraining_offers_no_random_weights_where_these_are_no_way_out(cached: Cached) -> None:

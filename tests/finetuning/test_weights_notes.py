@@ -43,6 +43,7 @@ def test_our_own_file_tells_all(tmp_path: Path) -> None:
         method="supervised",
     )
     assert not read_notes(described(tmp_path, **OURS, hands_on_level_0="false")).hands_on_level_0
+    assert read_notes(described(tmp_path, **OURS, pool='["A", "B"]')).pool == ("A", "B")
 
 
 @pytest.mark.parametrize("without", [("position_grids",), ("patch_size", "position_grids"), ("patch_size",)])

@@ -88,6 +88,7 @@ class Lab:
         edits=(),
         weights=None,
         tuned_on=None,
+        pool=(),
     ):
         """A run on cases 'a' and 'b'; ``dice`` is a number for all, or {case: {organ: dice}}."""
         cases = dice if isinstance(dice, dict) else {c: dict.fromkeys(ORGANS, dice) for c in ("a", "b")}
@@ -104,7 +105,9 @@ class Lab:
             status=status,
             environment=ENVIRONMENT,
             weights=weights
-            and LoadedWeights(source=init, sha256=weights, loaded=("vit.norm.weight",), dataset=tuned_on),
+            and LoadedWeights(
+                source=init, sha256=weights, loaded=("vit.norm.weight",), dataset=tuned_on, pool=pool
+            ),
             training_cases=("c",),
             held_out_cases=("a", "b"),
             parameters=1000,

@@ -359,6 +359,16 @@ def test_weights_that_were_fine_tuned_on_the_target_before_are_not_to_be_trusted
     assert "fine-tuned" not in cautions["other"]
 
 
+def test_an_encoder_of_elsewhere_whose_pool_had_the_target_is_not_to_be_trusted(full_lab) -> None:
+    for fold in range(3):
+        full_lab.finetune("scratch", 0.3, fold, 0.4 + 0.01 * fold)
+        full_lab.finetune("seen", 0.3, fold, 0.6, weights="a", pool=("Target_1",))
+        full_lab.finetune("unseen", 0.3, fold, 0.6, weights="b", pool=("Elsewhere",))
+    cautions = {verdict.init: verdict.caution for verdict in verdicts(full_lab)}
+    assert cautions["seen"].startswith("Target_1 was in the pool that seen was pre-trained on")
+    assert "pool" not in cautions["unseen"]
+
+
 def test_an_ablation_at_a_share_of_its_own_has_a_sentence_and_nothing_else_has(full_lab) -> None:
     full_lab.pretrain("mixcl")
     full_lab.pretrain("no_reconstruction", without=("reconstruction",))
