@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mixcl_auto.io.case_cache import case_key, write_case
+from mixcl_auto.io.case_cache import case_key
+from mixcl_auto.io.case_writer import write_case
 from mixcl_auto.io.plans import write_fingerprint, write_split
 from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.records.case import CachedCase, Geometry

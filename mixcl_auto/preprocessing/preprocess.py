@@ -22,8 +22,9 @@ from mixcl_auto.engines.host_memory import keep_freed_memory
 from mixcl_auto.engines.process_pool import run_tasks
 from mixcl_auto.errors import DataError, MixCLError, RunError
 from mixcl_auto.io.cache_recipe import write_recipe
-from mixcl_auto.io.case_cache import cached_key, case_key, is_intact, open_case, write_case
+from mixcl_auto.io.case_cache import cached_key, case_key, is_intact, open_case
 from mixcl_auto.io.case_files import image_sha256, label_sha256, read_case_image, read_case_labels
+from mixcl_auto.io.case_writer import write_case
 from mixcl_auto.io.files import check_writable
 from mixcl_auto.io.images import volume_of
 from mixcl_auto.io.intensity_statistics import label_counts

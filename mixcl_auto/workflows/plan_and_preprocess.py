@@ -1,7 +1,6 @@
 """From raw data to a plan and a cache."""
 
 import logging
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from mixcl_auto.engines.cores import available_cores
 from mixcl_auto.engines.engine import Engine
 from mixcl_auto.engines.open_engine import EngineName, check_engine
 from mixcl_auto.engines.shared_folder import check_shared
-from mixcl_auto.errors import DataError, PlanError
+from mixcl_auto.errors import PlanError
 from mixcl_auto.io.files import check_writable, write_text
 from mixcl_auto.io.inspection import inspect_datasets
 from mixcl_auto.io.run_lock import output_lock
@@ -26,9 +25,10 @@ from mixcl_auto.records.case import RawDataset
 from mixcl_auto.records.finding import Finding
 from mixcl_auto.records.machine import Machine
 from mixcl_auto.records.plan import Plan
-from mixcl_auto.validation.resources import fitting_jobs, largest_case_bytes, resource_findings
+from mixcl_auto.validation.resources import largest_case_bytes
 from mixcl_auto.validation.validate import invalid_cases, judge
 from mixcl_auto.workflows.inputs import Folder, is_plan_name, link_raw_data, open_workspace
+from mixcl_auto.workflows.readiness import judge_resources, refuse_errors, refuse_hopeless
 from mixcl_auto.workflows.step_memory import step_measure
 from mixcl_auto.workflows.validate import findings_json, inspection_jobs, read_datasets
 
@@ -122,9 +122,7 @@ def plan_and_preprocess(
         chosen = resolve_roles(read, pretrain=pretrain, target=target)
         inspections = inspect_datasets(chosen, jobs=jobs or inspection_jobs(chosen), progress=progress)
         findings += judge(chosen, inspections)
-        write_text(space.validation, findings_json(findings, chosen))
-        if on_findings is not None:
-            on_findings(findings)
+        _keep_findings(space, findings, chosen, findings, on_findings)
         left_out = invalid_cases(findings) if skip_invalid else {}
         refuse_errors(space, [found for found in findings if (found.dataset, found.case) not in left_out])
         _tell_without_gpu(preset, machine)
@@ -141,25 +139,42 @@ def plan_and_preprocess(
             measure=step_measure(progress),
             findings=findings,
         )
-        with output_lock(space.plans / "plans.lock", space.plans, patience_s=_PATIENCE_S):
-            path, kept = space.plan(name), save_planned(space, name, planned)
-        if kept is not None:
-            logger.info("another plan was there; it is kept as %s", kept)
-            _warn_of_earlier_runs(space, name, kept)
+        path, kept = space.plan(name), _save(space, name, planned)
         if on_plan is not None:
             on_plan(planned.plan)
         memory = machine.memory_gb if address is None else None
         resources, jobs = judge_resources(space, planned, chosen, memory, jobs if workers is None else 1)
         findings += resources
         if resources:
-            write_text(space.validation, findings_json(findings, chosen))
-            if on_findings is not None:
-                on_findings(resources)
+            _keep_findings(space, findings, chosen, resources, on_findings)
         if plan_only:
             return Preparation(planned.plan, path, kept, tuple(findings), ())
         refuse_hopeless(path, resources)
         failures = _fill_cache(space, planned, chosen, jobs, workers, progress)
         return Preparation(planned.plan, path, kept, tuple(findings), tuple(failures))
+
+
+def _keep_findings(
+    workspace: Workspace,
+    findings: Sequence[Finding],
+    datasets: Sequence[RawDataset],
+    new: Sequence[Finding],
+    on_findings: Callable[[Sequence[Finding]], None] | None,
+) -> None:
+    """Write all of them and tell the new ones."""
+    write_text(workspace.validation, findings_json(findings, datasets))
+    if on_findings is not None:
+        on_findings(new)
+
+
+def _save(workspace: Workspace, name: str, planned: Planned) -> Path | None:
+    """Write the plan; where another one of that name was kept."""
+    with output_lock(workspace.plans / "plans.lock", workspace.plans, patience_s=_PATIENCE_S):
+        kept = save_planned(workspace, name, planned)
+    if kept is not None:
+        logger.info("another plan was there; it is kept as %s", kept)
+        _warn_of_earlier_runs(workspace, name, kept)
+    return kept
 
 
 def _tell_without_gpu(preset: str, machine: Machine) -> None:
@@ -235,69 +250,3 @@ def _fill_cache(
         memory_bytes=largest,
         progress=progress,
     )
-
-
-def judge_resources(
-    workspace: Workspace,
-    planned: Planned,
-    datasets: Sequence[RawDataset],
-    memory_gb: float | None,
-    jobs: int | None,
-) -> tuple[list[Finding], int]:
-    """What speaks against preprocessing here, and how many cases to preprocess at once.
-
-    Args:
-        workspace: on the disk that gets the cache.
-        planned: what to preprocess.
-        datasets: where the files lie.
-        memory_gb: of each machine that preprocesses, in GiB; not judged where it is not known.
-        jobs: as the user wants; as many as cores and memory allow, if absent.
-    """
-    plan, fingerprints = planned.plan, planned.fingerprints
-    cached = cached_cases(workspace, plan, datasets)
-    cores = available_cores()
-    if jobs is None:
-        jobs = fitting_jobs(plan, fingerprints, memory_gb=memory_gb, jobs=cores, cached=cached)
-        if jobs < cores:
-            logger.info("preprocessing %d at once: the memory holds no more of the largest cases", jobs)
-    free_bytes = shutil.disk_usage(workspace.root).free
-    found = resource_findings(
-        plan, fingerprints, free_disk_bytes=free_bytes, memory_gb=memory_gb, jobs=jobs, cached=cached
-    )
-    return found, jobs
-
-
-def refuse_hopeless(plan: Path, resources: Sequence[Finding]) -> None:
-    """Stop if the machine can't preprocess what was planned.
-
-    Raises:
-        DataError: with every reason.
-    """
-    reasons = [
-        ", ".join(filter(None, (found.dataset, found.case))) + ": " * bool(found.dataset) + found.message
-        for found in resources
-        if found.severity == "error"
-    ]
-    if reasons:
-        raise DataError("\n".join([f"nothing was preprocessed; the plan is {plan}", *reasons]))
-
-
-def refuse_errors(workspace: Workspace, findings: Sequence[Finding]) -> None:
-    """Stop if any finding is an error.
-
-    Raises:
-        DataError: with their number, the first of them, and what to do.
-    """
-    errors = [found for found in findings if found.severity == "error"]
-    if errors:
-        first = ", ".join(part for part in (errors[0].dataset, errors[0].case) if part)
-        of_datasets = [found.dataset for found in errors if found.case is None]
-        remedy = "correct them, or " + (
-            f"take {', '.join(dict.fromkeys(of_datasets))} out of raw_data, or name the others with -d"
-            if of_datasets
-            else "leave the cases that have one out with --skip-invalid"
-        )
-        raise DataError(
-            f"the raw data have {len(errors)} error(s), listed in {workspace.validation}; the first is\n"
-            f"  {first}: {errors[0].message}\n{remedy}"
-        )

@@ -8,7 +8,7 @@ from cached_phantoms import planned_key, put_fingerprint
 
 from mixcl_auto.errors import DataError, RunError
 from mixcl_auto.evaluation.score import score_run
-from mixcl_auto.io.case_cache import write_case
+from mixcl_auto.io.case_writer import write_case
 from mixcl_auto.io.files import file_sha256, write_text
 from mixcl_auto.io.images import write_image, write_labels
 from mixcl_auto.io.orientation import ras_geometry

@@ -8,7 +8,7 @@ import torch
 from cached_phantoms import planned_key, put_fingerprint
 from torch import nn
 
-from mixcl_auto.io.case_cache import write_case
+from mixcl_auto.io.case_writer import write_case
 from mixcl_auto.io.checkpoints import save_weights
 from mixcl_auto.io.files import write_text
 from mixcl_auto.io.images import read_image, write_image

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from mixcl_auto.errors import DataError
-from mixcl_auto.io.case_cache import cached_key, case_key, open_case, write_case
+from mixcl_auto.io.case_cache import cached_key, case_key, open_case
+from mixcl_auto.io.case_writer import write_case
 from mixcl_auto.io.orientation import ras_geometry
 from mixcl_auto.records.case import CachedCase
 

@@ -7,7 +7,8 @@ from full_disk import full_beyond
 
 from mixcl_auto.drawing.palette import new_figure, save_figure
 from mixcl_auto.errors import DataError
-from mixcl_auto.io.case_cache import cached_key, write_case
+from mixcl_auto.io.case_cache import cached_key
+from mixcl_auto.io.case_writer import write_case
 from mixcl_auto.io.checkpoints import (
     load_checkpoint,
     load_weights,

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from mixcl_auto.errors import DataError, RunError
-from mixcl_auto.io.case_cache import cached_key, is_intact, open_case, write_case
+from mixcl_auto.io.case_cache import cached_key, is_intact, open_case
+from mixcl_auto.io.case_writer import write_case
 from mixcl_auto.io.open_cases import OpenCases, is_out_of_files, most_open_cases
 from mixcl_auto.io.orientation import ras_geometry
 from mixcl_auto.records.case import CachedCase
