@@ -207,7 +207,7 @@ def _pool(plan: Plan) -> tuple[TrainingData, ...]:
 
 
 def _pool_behind(run: FinetuneRun) -> tuple[TrainingData, ...]:
-    """The pool, where the initial weights are a pre-training of the plan; of a file nothing is known."""
+    """The pool, where the initial weights are a pre-training of the plan; of a file names alone are known."""
     if run.init.startswith(SCRATCH) or run.weights is None or run.weights.source != run.init:
         return ()
     return _pool(run.plan)
