@@ -64,7 +64,7 @@ def test_a_missing_cache_is_one_clear_line(planned_workspace: Workspace) -> None
     result = run(planned_workspace, "--set", "preprocess.window_hu=[-100,100]")
     assert result.exit_code == 1
     assert "cases are not in the cache" in result.stderr
-    assert "run `mixcl_auto plan_and_preprocess` again" in result.stderr
+    assert f"run `mixcl_auto -w {planned_workspace.root} plan_and_preprocess` again" in result.stderr
     assert not result.stdout
 
 

@@ -54,7 +54,7 @@ def test_existing_output_is_replaced_by_force_alone(trained: Workspace, tmp_path
         (
             ("encoder",),
             1,
-            "no pre-training 'mixcl' (there: none); run `mixcl_auto pretrain -p plan.json` first",
+            "no pre-training 'mixcl' (there: none); run `mixcl_auto -w {root} pretrain -p plan.json` first",
         ),
         (
             ("bundle", *MODEL, "--fold", "1"),
@@ -68,7 +68,8 @@ def test_wrong_uses_are_explained_and_write_nothing(
     trained: Workspace, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     done = call(trained, "export", *arguments, "-o", str(tmp_path / "out"))
-    assert (done.exit_code, message in done.output) == (code, True), done.output
+    expected = message.replace("{root}", str(trained.root))
+    assert (done.exit_code, expected in done.output) == (code, True), done.output
     assert not (tmp_path / "out").exists()
 
 

@@ -42,4 +42,5 @@ def test_without_a_pretraining_the_way_out_is_named(pretrained: Workspace) -> No
     shutil.rmtree(pretrained.plan_results("plan"))
     result = run(pretrained)
     assert result.exit_code == 1
-    assert "run `mixcl_auto pretrain -p plan.json` first" in " ".join(result.stderr.split())
+    first = f"run `mixcl_auto -w {pretrained.root} pretrain -p plan.json` first"
+    assert first in " ".join(result.stderr.split())

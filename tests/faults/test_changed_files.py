@@ -73,7 +73,7 @@ NAMED: dict[str, tuple[Spoil, str]] = {
     ),
     "a cached case": (
         lambda w: shutil.rmtree(cached_folder(w)),
-        r"1 of \d cases are not in the cache .*\(target_abdomen_001\); run `mixcl_auto plan_and_preprocess`",
+        r"1 of \d cases are not in the cache .*\(target_abdomen_001\); run `mixcl_auto -w \S+ plan_and",
     ),
     "the pre-training": (
         lambda w: shutil.rmtree(w.pretrain("plan", "mixcl").path),

@@ -20,6 +20,7 @@ from mixcl_auto.io.workspace import Workspace
 from mixcl_auto.records.finding import Finding
 from mixcl_auto.records.machine import Machine
 from mixcl_auto.workflows import plan_and_preprocess as workflow
+from mixcl_auto.workflows import readiness
 from mixcl_auto.workflows.plan_and_preprocess import Preparation, plan_and_preprocess
 
 sitk = SimpleITK
@@ -173,7 +174,7 @@ def test_trainers_name_the_case_that_failed_and_what_to_do(
 
 
 def fake_disk(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
-    monkeypatch.setattr(workflow.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    monkeypatch.setattr(readiness.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
 
 
 def test_too_small_a_disk_stops_before_the_cache_but_after_the_plan(
@@ -209,7 +210,7 @@ def test_as_many_cases_at_once_as_the_memory_holds(
     """A process takes 0.3 GB: 0.8 of 0.9 GB hold two."""
     machine = Machine(cores=3, physical_cores=3, memory_gb=0.9)
     monkeypatch.setattr(workflow, "describe_machine", lambda: machine)
-    monkeypatch.setattr(workflow, "available_cores", lambda: 3)
+    monkeypatch.setattr(readiness, "available_cores", lambda: 3)
     monkeypatch.setattr(workflow, "inspect_datasets", lambda datasets, **options: inspect_datasets(datasets))
     with caplog.at_level(logging.INFO, "mixcl_auto"):
         done = prepare(phantom_workspace, jobs=None, plan_only=True, memory_gb=24.0)
