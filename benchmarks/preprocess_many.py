@@ -20,7 +20,8 @@ from mixcl_auto.engines.host_memory import keep_freed_memory
 from mixcl_auto.engines.process_pool import run_tasks
 from mixcl_auto.io.inspection import inspect_case
 from mixcl_auto.phantoms.grid import Shape
-from mixcl_auto.preprocessing.preprocess import CaseTask, preprocess_case, warm_up
+from mixcl_auto.preprocessing.preprocess import CaseTask, preprocess_case
+from mixcl_auto.preprocessing.warm_up import warm_up
 from mixcl_auto.records.case import RawCase
 
 LONG: Shape = (512, 512, 600)

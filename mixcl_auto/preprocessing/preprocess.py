@@ -34,6 +34,7 @@ from mixcl_auto.io.partial_files import remove_all_abandoned
 from mixcl_auto.io.plans import read_fingerprint
 from mixcl_auto.io.voxel_values import image_values, label_values
 from mixcl_auto.io.workspace import Workspace
+from mixcl_auto.preprocessing.warm_up import warm_up
 from mixcl_auto.progress import Progress
 from mixcl_auto.records.case import CachedCase, Geometry, RawCase, RawDataset
 from mixcl_auto.records.finding import Finding
@@ -185,21 +186,6 @@ def preprocess_case(task: CaseTask) -> CachedCase:
         ),
     )
     return record
-
-
-def warm_up() -> None:
-    """Compile the kernels, or load them from numba's cache, before several processes would do so at once."""
-    spacing_mm, target_mm = (1.0, 1.0, 1.0), (1.5, 1.5, 1.5)
-    for image in (np.zeros((3, 4, 5), np.int16), np.zeros((3, 4, 5), np.float32)):
-        for volume in (image, image.T):
-            standardise_image(volume, spacing_mm, target_mm, (-150.0, 250.0), 1.0)
-    labels = np.zeros((3, 4, 5), np.uint8)
-    labels[0] = 1
-    standard = standardise_labels(labels, spacing_mm, target_mm)
-    standardise_labels(labels.T, spacing_mm, target_mm)
-    for unit_mm in (None, target_mm):
-        boundary_codes(standard, spacing_mm=unit_mm)
-    foreground_coordinates(standard, [1], limit=1, generator=np.random.default_rng(0))
 
 
 def _tasks(workspace: Workspace, plan: Plan, dataset: RawDataset) -> tuple[list[CaseTask], list[Finding]]:

@@ -1,14 +1,11 @@
 """Which unit runs when: pre-trainings first, each unit once, what failed again, nothing that others do."""
 
 import logging
-import os
 import time
-import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import groupby
 from socket import gethostname
 from typing import Any, Protocol
 
@@ -17,6 +14,7 @@ from mixcl_auto.errors import RESUME_CODE, MixCLError, RunError
 from mixcl_auto.io.files import write_text
 from mixcl_auto.io.run_lock import says_refused
 from mixcl_auto.records.failure import Failure
+from mixcl_auto.workflows.experiment_order import in_order, own_turn
 from mixcl_auto.workflows.experiment_status import (
     TO_DO,
     Entry,
@@ -115,7 +113,7 @@ class Scheduler:
         self._tick_s, self._look_again_s, self._settling_s = tick_s, look_again_s, settling_s
         self._pause = pause
         self._entries = {unit.name: _fresh(look(unit)) for unit in units}
-        self._order = _in_order(self._entries.values(), own_turn() if turn is None else turn)
+        self._order = in_order(self._entries.values(), own_turn() if turn is None else turn)
         self._attempts = dict.fromkeys(self._units, 0)
         self._began: dict[str, float] = {}
         """Of the units in flight."""
@@ -273,30 +271,6 @@ def _fresh(entry: Entry) -> Entry:
     if entry.state != "failed":
         return entry
     return replace(entry, state=state_at_rest(entry.unit.folder), note="")
-
-
-def own_turn() -> int:
-    """A number that differs between the processes of all machines."""
-    return zlib.crc32(f"{gethostname()}:{os.getpid()}".encode())
-
-
-def _in_order(entries: Iterable[Entry], turn: int) -> tuple[GridUnit, ...]:
-    """Pre-trainings first, longer units before shorter ones, and of equals first the one whose turn it is.
-
-    So several experiments on one folder begin with different units, and do not race for the same one.
-    """
-    ranked = sorted(entries, key=_rank)
-    order: list[GridUnit] = []
-    for _, equals in groupby(ranked, key=_rank):
-        units = [entry.unit for entry in equals]
-        first = turn % len(units)
-        order += units[first:] + units[:first]
-    return tuple(order)
-
-
-def _rank(entry: Entry) -> tuple[bool, int, bool]:
-    """What comes first is lowest; of equals what need not be done is last, so that turns count the others."""
-    return not entry.unit.is_pretraining, -entry.unit.steps, entry.state not in TO_DO
 
 
 def _unfinished(unit: GridUnit) -> str:

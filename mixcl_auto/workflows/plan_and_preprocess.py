@@ -113,16 +113,14 @@ def plan_and_preprocess(
     check_wishes(preset, edits, spacing=spacing, window=window, memory_gb=memory_gb)  # before data are read
     check_engine(engine, address)
     space, machine, names = _opened(workspace, engine), describe_machine(), list(datasets)
-    for folder in (space.root, space.plans, space.preprocessed):
-        check_writable(folder)
     with _workers(space, "local" if plan_only else engine, jobs=jobs, address=address) as workers:
         if raw_data is not None:
             link_raw_data(space, raw_data, names)
-        read, findings = read_datasets(space, names)
+        read, unreadable = read_datasets(space, names)
         chosen = resolve_roles(read, pretrain=pretrain, target=target)
         inspections = inspect_datasets(chosen, jobs=jobs or inspection_jobs(chosen), progress=progress)
-        findings += judge(chosen, inspections)
-        _keep_findings(space, findings, chosen, findings, on_findings)
+        findings = [*unreadable, *judge(chosen, inspections)]
+        _keep_findings(space, chosen, findings, on_findings)
         left_out = invalid_cases(findings) if skip_invalid else {}
         refuse_errors(space, [found for found in findings if (found.dataset, found.case) not in left_out])
         _tell_without_gpu(preset, machine)
@@ -144,25 +142,24 @@ def plan_and_preprocess(
             on_plan(planned.plan)
         memory = machine.memory_gb if address is None else None
         resources, jobs = judge_resources(space, planned, chosen, memory, jobs if workers is None else 1)
-        findings += resources
         if resources:
-            _keep_findings(space, findings, chosen, resources, on_findings)
-        if plan_only:
-            return Preparation(planned.plan, path, kept, tuple(findings), ())
-        refuse_hopeless(path, resources)
-        failures = _fill_cache(space, planned, chosen, jobs, workers, progress)
-        return Preparation(planned.plan, path, kept, tuple(findings), tuple(failures))
+            _keep_findings(space, chosen, resources, on_findings, before=findings)
+        if not plan_only:
+            refuse_hopeless(path, resources)
+        failures = [] if plan_only else _fill_cache(space, planned, chosen, jobs, workers, progress)
+        return Preparation(planned.plan, path, kept, (*findings, *resources), tuple(failures))
 
 
 def _keep_findings(
     workspace: Workspace,
-    findings: Sequence[Finding],
     datasets: Sequence[RawDataset],
     new: Sequence[Finding],
     on_findings: Callable[[Sequence[Finding]], None] | None,
+    *,
+    before: Sequence[Finding] = (),
 ) -> None:
     """Write all of them and tell the new ones."""
-    write_text(workspace.validation, findings_json(findings, datasets))
+    write_text(workspace.validation, findings_json([*before, *new], datasets))
     if on_findings is not None:
         on_findings(new)
 
@@ -204,8 +201,10 @@ def _warn_of_earlier_runs(workspace: Workspace, name: str, kept: Path) -> None:
 
 
 def _opened(workspace: Folder, engine: EngineName) -> Workspace:
-    """The workspace; for tasks on other machines by its absolute path."""
+    """The workspace, which may be written to; for tasks on other machines by its absolute path."""
     space = open_workspace(workspace)
+    for folder in (space.root, space.plans, space.preprocessed):
+        check_writable(folder)
     return space if engine == "local" else Workspace(space.root.absolute())
 
 

@@ -5,7 +5,7 @@ import sys
 SCRIPT = """
 import logging
 from mixcl_auto.engines.compilation import telling_of_compilation
-from mixcl_auto.preprocessing.preprocess import warm_up
+from mixcl_auto.preprocessing.warm_up import warm_up
 
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 for _ in range(2):
